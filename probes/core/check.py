@@ -38,7 +38,12 @@ class Objective:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One compiled check. Times are seconds; ``target`` is JSON in the long form of its kind; assertions are canonical text."""
+    """One compiled check. Times are seconds; ``target`` is JSON in the long form of its kind; assertions are canonical text.
+
+    ``decides``: the fact that states what this kind is for (``rcode``, ``trusted``, ``connected``), when an assertion that was
+    written names it: then the findings decide, not the fault. ``passive``: the check waits to be called.
+    ``metrics``: ``{"level": "standard", "by": ["check", "location"]}``.
+    """
 
     id: str
     name: str
@@ -58,5 +63,7 @@ class Check:
     depends_on: tuple[str, ...] = ()
     slo: Objective | None = None
     paused: bool = False
+    decides: str | None = None
+    passive: bool = False
     metrics: Mapping[str, Any] = field(default_factory=dict)
     events: Literal["failed", "all"] = "failed"
