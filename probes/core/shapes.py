@@ -1,0 +1,322 @@
+"""The YAML shapes of checks.yaml, section by section. A shape only says what may be written; meaning is resolved in ``spec``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, Final, Literal
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
+
+from probes.core import units
+from probes.core.check import Objective
+from probes.core.kind import Shape
+
+ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+LEVELS: Final = ("none", "lean", "standard", "full")
+DURATION_PATTERN: Final = r"^(\d+(\.\d+)?(ms|s|m|h|d))+$"
+LONGEST_EVERY: Final = 30 * 86400.0
+
+
+def complain(code: str, message: str, hint: str | None = None, column: int | None = None) -> PydanticCustomError:
+    """A validation error that becomes the diagnostic ``code`` with those words, hint and 0-based column inside the text."""
+    return PydanticCustomError(code, "{message}", {"message": message, "hint": hint, "column": column})  # type: ignore[arg-type]  # the codes are ours
+
+
+def _reader(read: Callable[[Any], Any], code: str) -> Callable[[Any], Any]:
+    def parse(value: Any) -> Any:
+        try:
+            return read(value)
+        except ValueError as error:
+            raise complain(code, str(error)) from None
+
+    return parse
+
+
+def _duration_between(least: float, most: float, words: str) -> Callable[[Any], float]:
+    def parse(value: Any) -> float:
+        seconds = units.duration(value)
+        if not least <= seconds <= most:
+            raise complain("limit", f"{value} is outside {words}")
+        return seconds
+
+    return _reader(parse, "unit")
+
+
+def _schema(pattern: str, *examples: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": pattern, "examples": list(examples)})
+
+
+Duration = Annotated[float, BeforeValidator(_reader(units.duration, "unit")), _schema(DURATION_PATTERN, "30s", "5m", "1h30m")]
+Positive = Annotated[float, BeforeValidator(_duration_between(0.001, 366 * 86400.0, "1ms to 366d")), _schema(DURATION_PATTERN, "15m")]
+Every = Annotated[float, BeforeValidator(_duration_between(1, LONGEST_EVERY, "1s to 30d")), _schema(DURATION_PATTERN, "1m", "10s")]
+
+
+def _whole_seconds(value: float) -> float:
+    if value % 1:
+        raise complain("every", f"`every` is in whole seconds, {units.Duration(value)} is not")
+    return value
+
+
+def _url(text: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/?#]+[^\s]*", text):
+        raise complain("url", f"{text[:80]!r} is not a web address: write https://…")
+    return text
+
+
+Url = Annotated[str, AfterValidator(_url)]
+Text = Annotated[str, Field(min_length=1, max_length=200)]
+Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]*$")]
+
+
+def _runs(value: Any) -> tuple[int, int]:
+    if isinstance(value, int) and not isinstance(value, bool):
+        need, of = value, value
+    else:
+        match = re.fullmatch(r"\s*(\d+)\s+of\s+(\d+)\s*", value) if isinstance(value, str) else None
+        if match is None:
+            raise complain("value", "`runs` is a number (3) or so many of the last ones (2 of 3)")
+        need, of = int(match[1]), int(match[2])
+    if not 1 <= need <= of <= 20:
+        raise complain("value", f"{need} of {of} runs cannot be: write m of n with 1 <= m <= n <= 20")
+    return need, of
+
+
+def _quorum(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return value
+    if value in ("any", "majority", "all"):
+        return value
+    raise complain("quorum", "`locations` of confirm is any, majority, all or a number of locations from 1")
+
+
+Runs = Annotated[tuple[int, int], BeforeValidator(_runs), WithJsonSchema({"type": ["string", "integer"], "examples": ["2 of 3", 3]})]
+QuorumText = Annotated[
+    int | str,
+    BeforeValidator(_quorum),
+    WithJsonSchema({"anyOf": [{"enum": ["any", "majority", "all"]}, {"type": "integer", "minimum": 1}]}),
+]
+Count = Annotated[int, Field(ge=1, le=20)]
+
+
+class ConfirmShape(Shape):
+    """From outcomes to status: m of the last n runs, how many locations agree, passes in a row to recover."""
+
+    runs: Runs = (2, 3)
+    locations: QuorumText = "majority"
+    recover: Count = 2
+
+
+class RetriesShape(Shape):
+    """Attempts inside one run, before anything is reported."""
+
+    count: Annotated[int, Field(ge=0, le=10)] = 0
+    wait: Duration = 0.0
+    on: Literal["any", "network"] = "any"
+
+
+def _retries(value: Any) -> Any:
+    return {"count": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Retries = Annotated[RetriesShape, BeforeValidator(_retries, json_schema_input_type=int | RetriesShape)]
+
+
+def _objective(value: Any) -> Objective:
+    match = re.fullmatch(r"\s*(\S+%)\s+over\s+(\S+)\s*", value) if isinstance(value, str) else None
+    if match is None:
+        raise complain("slo", "an objective is a percentage over a time: write 99.9% over 30d")
+    try:
+        objective = Objective(units.percent(match[1]), units.duration(match[2]))
+    except ValueError as error:
+        raise complain("slo", str(error)) from None
+    if not 50 <= objective.percent < 100:
+        raise complain("slo", f"{match[1]} leaves no error budget, or too much: write at least 50% and less than 100%")
+    if not 86400 <= objective.window <= 90 * 86400:
+        raise complain("slo", f"a window of {match[2]} is outside 1d to 90d")
+    return objective
+
+
+Slo = Annotated[Objective, BeforeValidator(_objective), _schema(r"^\d{1,3}(\.\d+)?% over \d+(d|h)$", "99.95% over 30d")]
+
+
+class MetricsShape(Shape):
+    """How much is recorded as metrics, and by which dimensions; each metric and dimension value costs money on AWS."""
+
+    level: Literal["none", "lean", "standard", "full"] = "standard"
+    by: tuple[Literal["check", "location"], ...] | None = None
+
+
+def _metrics(value: Any) -> Any:
+    if isinstance(value, str):
+        if value not in LEVELS:
+            raise complain("value", f"`metrics` is one of {', '.join(LEVELS)}, or a mapping with level and by")
+        return {"level": value}
+    return _sequences(value, "by")
+
+
+def _sequences(value: Any, *names: str) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {key: tuple(item) if key in names and isinstance(item, list) else item for key, item in value.items()}
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(value)
+    if isinstance(value, str):
+        raise complain("type", "this is a list: put square brackets round it, or a dash before it")
+    return value
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Lines = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_listed),
+    WithJsonSchema({"type": "array", "items": {"type": "string", "examples": ["status == 200", "latency < 300ms"]}}),
+]
+Tags = Annotated[tuple[Tag, ...], BeforeValidator(_listed)]
+Metrics = Annotated[MetricsShape, BeforeValidator(_metrics, json_schema_input_type=Literal["none", "lean", "standard", "full"] | MetricsShape)]
+
+
+class Policy(Shape):
+    """What a check, its group and ``defaults`` may all say; the nearest wins, field by field; tags add up."""
+
+    every: Annotated[Every, AfterValidator(_whole_seconds)] | None = None
+    timeout: Positive | None = None
+    retries: Retries | None = None
+    locations: Texts | None = None
+    confirm: ConfirmShape | None = None
+    owner: Text | None = None
+    runbook: Url | None = None
+    tags: Tags | None = None
+    slo: Slo | None = None
+    metrics: Metrics | None = None
+    events: Literal["failed", "all"] | None = None
+    paused: bool | None = None
+
+
+class GroupShape(Policy):
+    """Checks that share defaults, an owner, a dashboard."""
+
+    name: Text | None = None
+
+
+class CheckShape(Policy):
+    """One check without its kind key: who cares, how often, what must hold."""
+
+    name: Text | None = None
+    group: str | None = None
+    depends_on: Texts = ()
+    must: Lines | None = None
+    should: Lines = ()
+
+
+class EscalateShape(Shape):
+    """Whom to tell when nobody acknowledged for so long."""
+
+    after: Positive
+    notify: Texts
+
+
+class RouteShape(Shape):
+    """Which incidents go to which channels, how grouped, how often repeated."""
+
+    when: Lines = ()
+    notify: Texts
+    group_by: Annotated[tuple[Literal["check", "kind", "group", "owner", "severity"], ...], BeforeValidator(_listed)] = ()
+    wait: Duration = 0.0
+    repeat: Positive | None = None
+    escalate: EscalateShape | None = None
+
+    @model_validator(mode="after")
+    def _told(self) -> RouteShape:
+        if not self.notify:
+            raise complain("no-route", "`notify` is empty: nobody would be told", "name a channel, or `console`")
+        return self
+
+
+def _days(value: Any) -> Any:
+    value = _listed(value)
+    if not isinstance(value, tuple) or not value or any(day not in DAYS for day in value):
+        raise complain("value", f"`days` is a list of {', '.join(DAYS)}")
+    return value
+
+
+def _clock(text: str) -> str:
+    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", text):
+        raise complain("time", f"{text[:20]!r} is not a time of day: write 02:00")
+    return text
+
+
+def _zone(text: str) -> str:
+    if text not in _zones():
+        raise complain("zone", f"there is no time zone {text[:60]!r}: write an IANA name such as Europe/Dublin")
+    return text
+
+
+def _zones() -> set[str]:
+    if not _ZONES:
+        _ZONES.update(available_timezones())
+    return _ZONES
+
+
+_ZONES: set[str] = set()
+
+
+class WeeklyShape(Shape):
+    """A window of every week on the clocks of a zone."""
+
+    days: Annotated[tuple[str, ...], BeforeValidator(_days), WithJsonSchema({"type": "array", "items": {"enum": list(DAYS)}})]
+    at: Annotated[str, AfterValidator(_clock)]
+    lasting: Annotated[Positive, Field(le=7 * 86400)]
+    zone: Annotated[str, AfterValidator(_zone)] = "UTC"
+
+
+Instant = Annotated[float, BeforeValidator(_reader(lambda value: units.instant(str(value)), "time")), _schema(r"^\d{4}-\d\d-\d\dT", "2026-03-01T01:00Z")]
+
+
+class MaintenanceShape(Shape):
+    """A planned window: probes run, results are marked, SLOs ignore them, nobody is told."""
+
+    name: Text
+    when: Lines = ()
+    weekly: WeeklyShape | None = None
+    starts: Instant | None = None
+    lasting: Positive | None = None
+
+    @model_validator(mode="after")
+    def _one_time(self) -> MaintenanceShape:
+        if (self.weekly is None) == (self.starts is None):
+            raise complain("time", "a window is either `weekly` or `starts` once: write one of the two")
+        if self.weekly is not None and self.lasting is not None:
+            raise complain("time", "`lasting` of a weekly window stands inside `weekly`")
+        if self.starts is not None and self.lasting is None:
+            raise complain("missing-key", "`lasting` is missing: how long is the window?", "write lasting: 2h")
+        return self
+
+
+class SelfCheckShape(Shape):
+    """Anchors that tell whether a location itself is offline: at least two, independent, one by address and one by name."""
+
+    anchors: Texts
+
+    @model_validator(mode="after")
+    def _enough(self) -> SelfCheckShape:
+        if len(set(self.anchors)) < 2:
+            raise complain("value", "one anchor cannot tell our network from its own trouble: name at least two")
+        for anchor in self.anchors:
+            if not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^\s:/@\[\]]+):\d{1,5}", anchor):
+                raise complain("address", f"{anchor[:80]!r} is not host:port")
+        return self
+
+
+class LocationShape(Shape):
+    """A named place we look from: ``local`` or ``aws:<region>``."""
+
+    place: Annotated[str, Field(pattern=r"^(local|aws:[a-z]{2}(-[a-z]+)+-\d)$")]
+    self_check: SelfCheckShape | None = None
