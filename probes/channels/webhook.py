@@ -1,0 +1,181 @@
+"""Tells any HTTP receiver, signed as Standard Webhooks v1 asks (https://www.standardwebhooks.com, version 1.0.0)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator
+
+from probes.channels.delivery.request import ONE_OR_MANY, REFERENCE, Channel, Http, SecretText, refer, refers
+from probes.channels.delivery.words import cut
+from probes.core.address import refusal
+from probes.core.alert import Alert, Subject
+from probes.core.kind import Shape
+from probes.core.shapes import complain
+from probes.core.units import iso
+
+LARGEST: Final = 20_000
+"""Bytes of a body: Standard Webhooks asks receivers to expect less than 20 KB."""
+_SENSITIVE: Final = re.compile(r"auth|cookie|token|key|secret|password|credential|signature", re.IGNORECASE)
+_OURS: Final = re.compile(r"webhook-.*|host|content-(length|type|encoding)|transfer-encoding|connection|te|upgrade", re.IGNORECASE)
+
+
+_OWN: Final = "`private: true` for a receiver of your own network"
+Secrets = Annotated[
+    list[SecretText],
+    Field(min_length=1, max_length=5),
+    ONE_OR_MANY,
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "pattern": REFERENCE}, {"type": "array", "items": {"type": "string", "pattern": REFERENCE}}]}
+    ),
+]
+
+
+class Config(Shape):
+    """``secret`` signs (a list while a key is replaced: every key signs); ``private`` allows a receiver of your own network."""
+
+    private: bool = False
+    url: str
+    secret: Secrets | None = None
+    headers: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("headers")
+    @classmethod
+    def _headers(cls, headers: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        for name, value in headers.items():
+            if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) or re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value):
+                raise complain("value", f"`{name}` is not a header that can be sent")
+            if _OURS.fullmatch(name):
+                raise complain("value", f"the header `{name}` is set by the sender")
+            if _SENSITIVE.search(name):
+                refer(value, info)
+        return headers
+
+    @field_validator("url")
+    @classmethod
+    def _reachable(cls, url: str, info: ValidationInfo) -> str:
+        if not refers(url):
+            check_url(url, private=info.data.get("private", False))
+        return url
+
+
+def check_url(url: str, *, private: bool) -> None:
+    """Raises when nothing can be sent there: another scheme, credentials in the address, a literal address that is refused."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not host or parts.scheme not in {"http", "https"} or port == 0 or re.search(r"[\x00-\x20\x7f]", url):
+        raise complain("url", "this is not an address a webhook can be sent to", "write https://host/path")
+    if parts.username is not None or parts.password is not None:
+        raise complain("secret-reference", "credentials do not belong in an address", "use `headers` and ${{ secret.NAME }}")
+    if parts.scheme == "http" and not private:
+        raise complain("url", "alerts over plain http can be read on the way", f"write https, or {_OWN}")
+    try:
+        reason = refusal(host, private=private)
+    except ValueError:
+        reason = "is a loopback address" if host == "localhost" and not private else None
+    if reason:
+        raise complain("ssrf", f"a webhook may not be sent there: {host} {reason}", None if private else f"write {_OWN}")
+
+
+def message(alert: Alert, config: Config, now: float) -> Http:
+    """The signed request. Its body is the same at every attempt; the time of the attempt (``now``) is signed with it."""
+    body = content(alert)
+    stamp = str(int(now))
+    known_as = "msg_" + hashlib.sha256(alert.id.encode()).hexdigest()[:32]
+    signed = {"webhook-signature": sign(config.secret, known_as, stamp, body)} if config.secret else {}
+    headers = {
+        **config.headers,
+        "content-type": "application/json",
+        "webhook-id": known_as,
+        "webhook-timestamp": stamp,
+        **signed,
+    }
+    return Http("POST", config.url, headers, body, private=config.private)
+
+
+def sign(secrets: Sequence[str], known_as: str, stamp: str, body: bytes) -> str:
+    """The ``webhook-signature`` header: one HMAC-SHA256 a key. ValueError: a key is not ``whsec_`` and base64 of 24 to 64 bytes."""
+    signatures = []
+    for secret in secrets:
+        try:
+            key = base64.b64decode(secret.strip().removeprefix("whsec_"), validate=True)
+        except binascii.Error:
+            key = b""
+        if not 24 <= len(key) <= 64:
+            raise ValueError(
+                "a webhook's secret is whsec_ and base64 of 24 to 64 random bytes: make one with `openssl rand -base64 32`"
+            )
+        digest = hmac.new(key, f"{known_as}.{stamp}.".encode() + body, hashlib.sha256).digest()
+        signatures.append("v1," + base64.b64encode(digest).decode())
+    return " ".join(signatures)
+
+
+def content(alert: Alert) -> bytes:
+    """The JSON body, below :data:`LARGEST`. What does not fit is cut, and ``data.truncated`` says so."""
+    data = {
+        "id": alert.id,
+        "key": alert.key,
+        "service": alert.service,
+        "event": alert.event,
+        "reason": alert.reason,
+        "severity": alert.severity,
+        "group": alert.group,
+        "total": alert.total,
+        "incidents": [_incident(subject) for subject in alert.subjects],
+    }
+    body = _body(alert, data)
+    for items, characters in ((30, 1000), (10, 300), (5, 100), (3, 30)):
+        if len(body) < LARGEST:
+            break
+        body = _body(alert, {**cut(data, items, characters), "truncated": True})
+    return body
+
+
+def _body(alert: Alert, data: dict[str, Any]) -> bytes:
+    document = {"type": f"incident.{alert.event}", "timestamp": iso(alert.at), "data": data}
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=str).encode("utf-8", "replace")
+
+
+def _incident(subject: Subject) -> dict[str, Any]:
+    return {
+        "id": subject.id,
+        "check": subject.check,
+        "name": subject.name,
+        "kind": subject.kind,
+        "target": subject.target,
+        "group": subject.group,
+        "owner": subject.owner,
+        "tags": list(subject.tags),
+        "severity": subject.severity,
+        "status": subject.status,
+        "opened_at": iso(subject.opened_at),
+        "resolved_at": None if subject.resolved_at is None else iso(subject.resolved_at),
+        "acknowledged_by": subject.acknowledged_by,
+        "because": subject.because,
+        "fault": subject.fault,
+        "locations": list(subject.locations),
+        "runbook": subject.runbook,
+        "link": subject.link,
+        "findings": list(subject.findings),
+        "phases_ms": subject.phases_ms,
+    }
+
+
+CHANNEL = Channel(
+    "webhook",
+    "a signed JSON message for any HTTP receiver (Standard Webhooks)",
+    Config,
+    'webhook: {url: https://hooks.example.com/probes, secret: "${{ secret.WEBHOOK_KEY }}"}',
+    message,
+)
