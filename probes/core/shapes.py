@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
@@ -254,18 +254,11 @@ def _clock(text: str) -> str:
 
 
 def _zone(text: str) -> str:
-    if text not in _zones():
-        raise complain("zone", f"there is no time zone {text[:60]!r}: write an IANA name such as Europe/Dublin")
+    try:
+        ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise complain("zone", f"there is no time zone {text[:60]!r}: write an IANA name such as Europe/Dublin") from None
     return text
-
-
-def _zones() -> set[str]:
-    if not _ZONES:
-        _ZONES.update(available_timezones())
-    return _ZONES
-
-
-_ZONES: set[str] = set()
 
 
 class WeeklyShape(Shape):

@@ -1,0 +1,144 @@
+"""The second pass over what was written: names that must exist, numbers that must fit, alerts that must reach somebody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, Final
+
+from probes.core import compile as compiler
+from probes.core import expression, slo
+from probes.core.check import Check
+from probes.core.reading import Path, Reader
+from probes.core.units import Duration
+from probes.core.written import Spec, Written
+
+LEAST_EVERY_ON_AWS: Final = 10.0
+
+
+def crosscheck(spec: Spec, readers: list[Reader]) -> None:
+    """Add what only the whole can tell to the problems of the readers."""
+    for name, written in spec.checks.items():
+        _names(spec, written, ("checks", name))
+    for name, policy in (*((("groups", name), group) for name, group in spec.groups.items()), (("defaults", ""), spec.defaults)):
+        reader, path = spec.places.get(name, (readers[0], ()))
+        _known(reader, "location", policy.locations or (), compiler.locations(spec), (*path, "locations"))
+    _cycles(spec)
+    for name, written in spec.checks.items():
+        if _resolvable(spec, written):
+            _numbers(spec, written, compiler.check(spec, name), ("checks", name))
+    _channels(spec)
+    _reach(spec, readers[0])
+    _unused(spec, readers)
+
+
+def _known(reader: Reader, what: str, names: Iterable[str], known: Iterable[str], path: Path) -> None:
+    for number, name in enumerate(names):
+        if name not in known:
+            reader.unknown_name(what, name, list(known), (*path, number))
+
+
+def _names(spec: Spec, written: Written, path: Path) -> None:
+    shape, reader = written.shape, written.reader
+    if shape.group is not None and shape.group not in spec.groups:
+        reader.unknown_name("group", shape.group, spec.groups, (*path, "group"))
+    _known(reader, "location", shape.locations or (), compiler.locations(spec), (*path, "locations"))
+    _known(reader, "check", shape.depends_on, {*spec.checks, *spec.broken}, (*path, "depends_on"))
+
+
+def _resolvable(spec: Spec, written: Written) -> bool:
+    known = compiler.locations(spec)
+    return all(name in known for name in compiler.settings(spec, written)["locations"][0])
+
+
+def _cycles(spec: Spec) -> None:
+    graph = {name: [p for p in written.shape.depends_on if p in spec.checks] for name, written in spec.checks.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        circle = list(reversed(error.args[1]))
+        reader = spec.checks[circle[0]].reader
+        reader.complain("cycle", f"checks depend on each other in a circle: {' -> '.join(circle)}", ("checks", circle[0], "depends_on"))
+
+
+def _numbers(spec: Spec, written: Written, check: Check, path: Path) -> None:
+    reader = written.reader
+    attempts = 1 + check.retries.count
+    needed = check.timeout * attempts + check.retries.wait * check.retries.count
+    if not check.passive and needed > check.every:
+        tries = f"{attempts} attempts of {Duration(check.timeout)} take up to {Duration(needed)}" if attempts > 1 else ""
+        message = (tries or f"a timeout of {Duration(check.timeout)}") + f", which does not fit in every {Duration(check.every)}"
+        reader.complain("timeout", message, _written_at(reader, path, "timeout", "retries", "every"), hint="shorten `timeout`, or run less often")
+    quorum = check.confirm.locations
+    if isinstance(quorum, int) and quorum > len(check.locations):
+        message = f"{quorum} locations must agree, but this check has {len(check.locations)}"
+        reader.complain("quorum", message, _written_at(reader, path, "confirm"), hint=f"write a number up to {len(check.locations)}, or majority")
+    places = compiler.locations(spec)
+    far = [name for name in check.locations if places[name].startswith("aws:")]
+    if far and check.every < LEAST_EVERY_ON_AWS:
+        message = f"`every: {Duration(check.every)}` is below {Duration(LEAST_EVERY_ON_AWS)}, the shortest on AWS ({far[0]})"
+        reader.complain("every", message, _written_at(reader, path, "every"))
+    if check.slo and (words := slo.warning(check.slo, check.every, len(check.locations))):
+        reader.complain("slo", words, _written_at(reader, path, "slo"), severity="warning")
+
+
+def _written_at(reader: Reader, path: Path, *keys: str) -> Path:
+    """The first of ``keys`` that the check itself writes; otherwise the check."""
+    data: Any = reader.source.data
+    for part in path:
+        data = data[part]
+    return next(((*path, key) for key in keys if key in data), path)
+
+
+def _channels(spec: Spec) -> None:
+    known = {*spec.channels, "console"}
+    for number, route in enumerate(spec.routes):
+        reader, path = spec.places["routes", str(number)]
+        _known(reader, "channel", route.notify, known, (*path, "notify"))
+        if route.escalate:
+            _known(reader, "channel", route.escalate.notify, known, (*path, "escalate", "notify"))
+
+
+def _reach(spec: Spec, first: Reader) -> None:
+    """Warn where an incident would reach nobody."""
+    if not spec.routes:
+        message = "there are no routes: incidents are told on the console alone"
+        first.complain("no-route", message, (), severity="warning", hint="add `channels` and `routes`")
+        return
+    for severity in ("critical", "warning"):
+        lost = [name for name in spec.checks if not _routed(spec, name, severity)]
+        if lost:
+            names = ", ".join(lost[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
+            message = f"no route takes {severity} incidents of {names}: nobody would be told"
+            first.complain("no-route", message, ("routes",), severity="warning", hint="end `routes` with one that has no `when`")
+
+
+def _routed(spec: Spec, name: str, severity: str) -> bool:
+    written = spec.checks[name]
+    values = compiler.settings(spec, written)
+    facts: Mapping[str, Any] = {
+        "check": name,
+        "kind": written.kind.name,
+        "group": written.shape.group,
+        "owner": values["owner"][0],
+        "tags": list(values["tags"][0]),
+        "severity": severity,
+        "event": "opened",
+    }
+    return any(all(expression.parse(line).check(facts, {})[0] for line in route.when) for route in spec.routes)
+
+
+def _unused(spec: Spec, readers: list[Reader]) -> None:
+    used = {reference for reader in readers for reference in reader.used}
+    told = {name for route in spec.routes for name in (*route.notify, *(route.escalate.notify if route.escalate else ()))}
+    groups = {written.shape.group for written in spec.checks.values()}
+    for section, what, names, is_used in (
+        ("variables", "variable", spec.variables, {name for root, name in used if root == "var"}),
+        ("secrets", "secret", spec.secrets, {name for root, name in used if root == "secret"}),
+        ("channels", "channel", spec.channels, told),
+        ("groups", "group", spec.groups, groups),
+    ):
+        for name in names:
+            if name not in is_used and (section, name) in spec.places:
+                reader, path = spec.places[section, name]
+                reader.complain("unused", f"nothing uses the {what} `{name}`", path, key=True, severity="warning")

@@ -1,0 +1,260 @@
+"""One configuration file being read: every complaint gets its place, and all complaints are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from probes.core import expression, template
+from probes.core.diagnostics import Problem, nearest
+from probes.core.kind import Fact
+from probes.core.source import Source
+
+Path = tuple[str | int, ...]
+M = TypeVar("M", bound=BaseModel)
+
+_TYPES = {
+    "string": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "dict": "a mapping",
+    "model": "a mapping",
+    "tuple": "a list",
+    "list": "a list",
+}
+
+
+def dotted(path: Path) -> str:
+    """``checks.quote.must[1]``."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+class Reader:
+    """Validates the data of one file; problems are collected in ``problems``, nothing is raised."""
+
+    def __init__(self, source: Source, problems: list[Problem]) -> None:
+        self.source = source
+        self.problems = problems
+        self.used: set[tuple[str, str]] = set()
+        """References met so far: ``("var", "api")``, ``("secret", "API_TOKEN")``."""
+
+    def complain(
+        self,
+        code: str,
+        message: str,
+        path: Path,
+        *,
+        hint: str | None = None,
+        column: int | None = None,
+        key: bool = False,
+        severity: Literal["error", "warning"] = "error",
+        path_of: Path | None = None,
+    ) -> None:
+        """Add a problem at the value of ``path`` (``key``: at its key; ``column``: 0-based inside its text).
+
+        ``path_of``: the path to show, where it is not the place that is pointed at.
+        """
+        known = self._known(path)
+        if key:
+            place = self.source.key(known)
+        elif column is not None:
+            place = self.source.column_in(known, column)
+        else:
+            place = self.source.place(known)
+        self.problems.append(
+            Problem(
+                code=code,
+                message=message,
+                file=place.file,
+                line=place.line,
+                column=place.column,
+                path=dotted(path_of if path_of is not None else known),
+                hint=hint,
+                severity=severity,
+            )
+        )
+
+    def _known(self, path: Path) -> Path:
+        """The parts of ``path`` that lead somewhere in the file: validators add parts of their own, short forms hide some."""
+        known: list[str | int] = []
+        node: Any = self.source.data
+        for part in path:
+            if isinstance(node, dict) and part in node:
+                node = node[part]
+            elif isinstance(node, list) and isinstance(part, int) and part < len(node):
+                node = node[part]
+            else:
+                continue
+            known.append(part)
+        return tuple(known)
+
+    def shape(self, model: type[M], data: Any, path: Path) -> M | None:
+        """``data`` as ``model``, or None and problems at their places under ``path``."""
+        if not isinstance(data, dict):
+            found = "nothing" if data is None else f"{_worded(data)}"
+            self.complain("type", f"`{path[-1]}` is a mapping of keys to values, but this is {found}", path)
+            return None
+        try:
+            return model.model_validate(data)
+        except ValidationError as error:
+            for problem in error.errors(include_url=False):
+                self._translate(model, problem, path)
+            return None
+
+    def _translate(self, model: type[BaseModel], error: Any, path: Path) -> None:
+        location, kind, context = tuple(error["loc"]), error["type"], error.get("ctx") or {}
+        where = (*path, *location)
+        if kind == "extra_forbidden":
+            self.unknown_key(where, _keys(model, location[:-1]))
+        elif kind == "missing":
+            self.complain("missing-key", f"`{location[-1]}` is missing", where[:-1], key=True)
+        elif "message" in context:
+            self.complain(kind, context["message"], where, hint=context.get("hint"), column=context.get("column"))
+        elif kind == "value_error":
+            self.complain("value", str(context.get("error", error["msg"])), where)
+        elif kind.endswith("_type") and (wanted := _TYPES.get(kind.removesuffix("_type"))):
+            self.complain("type", f"`{_last_name(where)}` is {wanted}, but this is {_worded(error['input'])}", where)
+        elif kind == "literal_error":
+            self.complain("value", f"`{_last_name(where)}` is one of {context['expected']}", where)
+        else:
+            message = error["msg"]
+            self.complain("value", f"`{_last_name(where)}`: {message[:1].lower()}{message[1:]}", where)
+
+    def unknown_key(self, path: Path, known: Collection[str]) -> None:
+        """The complaint about a key that nothing reads."""
+        guess = nearest(str(path[-1]), list(known))
+        hint = f"did you mean `{guess}`?" if guess else None
+        self.complain("unknown-key", f"there is no key `{_shown(path[-1])}` here", path, key=True, hint=hint)
+
+    def unknown_name(self, what: str, name: str, known: Collection[str], path: Path, *, column: int | None = None) -> None:
+        """The complaint about a name that nothing declares: ``what`` is ``location``, ``group``, ``channel`` ..."""
+        guess = nearest(name, list(known))
+        hint = f"did you mean `{guess}`?" if guess else (f"known: {', '.join(sorted(known)[:8])}" if known else None)
+        self.complain(f"unknown-{what}", f"there is no {what} `{_shown(name)}`", path, hint=hint, column=column)
+
+    def assertions(self, lines: Any, facts: Mapping[str, Fact] | None, path: Path) -> Any:
+        """The lines in canonical form, typed by ``facts``; each that cannot be is a problem at its column and left out."""
+        if not isinstance(lines, list):
+            return lines
+        canonical = []
+        for number, line in enumerate(lines):
+            where = (*path, number)
+            if isinstance(line, dict):
+                self._mapped_line(where)
+            elif not isinstance(line, str):
+                self.complain("type", f"an assertion is a line of text such as status == 200, but this is {_worded(line)}", where)
+            elif "${{" in line:
+                hint = "in steps, compare with step.<id>.<name>"
+                self.complain("template", "an assertion takes no `${{ }}`", where, hint=hint, column=line.index("${{"))
+            else:
+                try:
+                    canonical.append(str(expression.parse(line, facts)))
+                except expression.ExpressionError as error:
+                    self._misread_line(where, error)
+        return canonical
+
+    def _mapped_line(self, path: Path) -> None:
+        raw = self.source.line(self.source.place(path).line).strip().removeprefix("- ").strip()
+        quoted = raw.replace("'", "''")
+        message = "YAML read this line as a mapping because it contains ': '"
+        self.complain("mapping-line", message, path, hint=f"put single quotes around the whole line: '{quoted}'")
+
+    def _misread_line(self, path: Path, error: expression.ExpressionError) -> None:
+        place = self.source.place(path)
+        if " #" in self.source.line(place.line)[place.column - 1 :] and self.source.style(path) == "plain":
+            message = "YAML read the end of this line as a comment because it contains ' #'"
+            self.complain("comment-line", message, path, hint="put single quotes around the whole line")
+        else:
+            self.complain(error.code, error.message, path, hint=error.hint, column=error.column)
+
+    def fill(self, data: Any, path: Path, variables: Mapping[str, Any], roots: Mapping[str, Collection[str] | None]) -> Any:
+        """``data`` with ``${{ var.x }}`` filled in. ``roots``: which other roots may stay, with the names known (None: any)."""
+        if isinstance(data, str):
+            return self._fill_text(data, path, variables, roots) if "${{" in data else data
+        if isinstance(data, dict):
+            return {key: self.fill(value, (*path, key), variables, roots) for key, value in data.items()}
+        if isinstance(data, list):
+            return [self.fill(value, (*path, number), variables, roots) for number, value in enumerate(data)]
+        return data
+
+    def _fill_text(self, text: str, path: Path, variables: Mapping[str, Any], roots: Mapping[str, Collection[str] | None]) -> Any:
+        try:
+            good = True
+            for reference in template.references(text):
+                good &= self._known_reference(reference, path, variables, roots)
+            return template.fill(text, {"var": variables}, keep=("secret", "step", "run")) if good else text
+        except template.TemplateError as error:
+            self.complain("template", error.message, path, hint=error.hint, column=error.column)
+            return text
+
+    def _known_reference(
+        self,
+        reference: template.Reference,
+        path: Path,
+        variables: Mapping[str, Any],
+        roots: Mapping[str, Collection[str] | None],
+    ) -> bool:
+        root, name = reference.root, reference.path.split(".")[0]
+        self.used.add((root, name))
+        if root == "var":
+            if name not in variables:
+                self.unknown_name("variable", name, variables, path, column=reference.start)
+                return False
+            return True
+        if root not in roots:
+            allowed = ", ".join(f"`{root}`" for root in ("var", *roots))
+            self.complain("template", f"`{root}` cannot be used here", path, hint=f"here: {allowed}", column=reference.start)
+            return False
+        known = roots[root]
+        if known is not None and name not in known:
+            if root == "run":
+                self.complain(
+                    "template", f"a run has no `{_shown(name)}`", path, hint="it has id, at and location", column=reference.start
+                )
+            else:
+                self.unknown_name(root, name, known, path, column=reference.start)
+            return False
+        return True
+
+
+def _shown(name: object) -> str:
+    text = "".join(character if character.isprintable() else "?" for character in str(name))
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _last_name(path: Path) -> str:
+    return next((part for part in reversed(path) if isinstance(part, str)), "value")
+
+
+def _worded(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return f"the number {value}"
+    if isinstance(value, str):
+        return "text"
+    return "a mapping" if isinstance(value, dict) else "a list"
+
+
+def _keys(model: type[BaseModel], location: Path) -> list[str]:
+    """The keys of the shape that ``location`` inside ``model`` leads to; those of ``model`` itself when it leads nowhere."""
+    for part in location:
+        field = model.model_fields.get(part) if isinstance(part, str) else None
+        inner = field and next((item for item in _inside(field.annotation) if issubclass(item, BaseModel)), None)
+        if inner:
+            model = inner
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _inside(annotation: Any) -> list[type]:
+    if isinstance(annotation, type):
+        return [annotation]
+    return [item for argument in getattr(annotation, "__args__", ()) for item in _inside(argument)]
