@@ -96,6 +96,7 @@ class Shop:
         return {
             "api": f"http://{at['api']}",
             "secure": f"https://{at['secure']}",
+            "tls": at["secure"],
             "database": at["database"],
             "dns": at["dns"],
             "ca": str(self.folder.resolve() / "ca.pem"),
