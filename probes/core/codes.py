@@ -56,7 +56,7 @@ CODES: Final[dict[str, Explanation]] = {
         "Remove the nesting; a deep JSON body can be sent as text with `body`.",
     ),
     "too-many-values": Explanation(
-        "A file may hold 100,000 values once its aliases are written out. A few lines of aliases to aliases can stand for billions.",
+        "A file may hold 100,000 values once its aliases are written out. A few lines of aliases can stand for billions.",
         None,
         "Split the file with `include`, or use fewer aliases.",
     ),
@@ -137,8 +137,8 @@ CODES: Final[dict[str, Explanation]] = {
         "http: GET https://shop.example/health",
     ),
     "regex": Explanation(
-        "The regular expression could not be compiled. The engine is RE2, which takes linear time on any text: it has no lookaround "
-        "and no backreferences. A backslash is written twice, because texts use JSON escapes.",
+        "The regular expression could not be compiled. The engine is RE2, which takes linear time on any text: it has no "
+        "lookaround and no backreferences. A backslash is written twice, because texts use JSON escapes.",
         r'body matches "(?!error)ok"',
         'body not matches "error"',
     ),

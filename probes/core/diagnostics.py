@@ -12,8 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from probes.core.codes import CODES as CODES
+from probes.core import codes
 
+CODES: Final = codes.CODES
 Severity = Literal["error", "warning"]
 _WIDTH: Final = 120  # columns of a quoted line; a longer one is cut around the caret
 _BREAK = re.compile(r"\r\n|\r|\n")
