@@ -65,7 +65,9 @@ class Bus(Protocol):
 class Metrics(Protocol):
     """Takes samples; never raises, never blocks the probing."""
 
-    def record(self, samples: Iterable[Sample]) -> None: ...
+    def record(self, samples: Iterable[Sample]) -> None:
+        """Take the samples; what cannot be kept is dropped and counted."""
+        ...
 
 
 class Secrets(Protocol):

@@ -16,12 +16,12 @@ TIMEOUT: Final = 10.0
 METRICS: Final = MetricsShape(by=("check", "location"))
 
 
-def compile(spec: Spec) -> Plan:  # noqa: A001  # the verb of the house
+def compile(spec: Spec) -> Plan:
     """The plan of a specification: every default resolved, content-addressed by its digest."""
     plan = Plan(
         service=spec.service,
         digest="",
-        checks={id: check(spec, id) for id in spec.checks},
+        checks={name: check(spec, name) for name in spec.checks},
         locations=locations(spec),
         secrets=dict(spec.secrets),
         channels={"console": Channel("console", {}), **spec.channels},
@@ -40,7 +40,7 @@ def locations(spec: Spec) -> dict[str, str]:
 
 
 def settings(spec: Spec, written: Written) -> dict[str, tuple[Any, str]]:
-    """The value of every policy field of a check and where it came from: ``check``, ``group checkout``, ``defaults``, ``built in``."""
+    """The value of every policy field of a check, and where it came from: ``check``, ``group checkout``, ``built in`` ..."""
     group = written.shape.group
     layers = [("check", written.shape), ("defaults", spec.defaults), ("top level", spec.top)]
     if group in spec.groups:
@@ -71,15 +71,15 @@ def _built_in(spec: Spec, found: dict[str, tuple[Any, str]]) -> dict[str, tuple[
     return {field: (value, "built in") for field, value in values.items() if found[field][0] is None}
 
 
-def check(spec: Spec, id: str) -> Check:  # noqa: A002  # the glossary's word
+def check(spec: Spec, name: str) -> Check:
     """The compiled check with that id."""
-    written = spec.checks[id]
+    written = spec.checks[name]
     values = {field: value for field, (value, _) in settings(spec, written).items()}
     confirm, retries, metrics = values["confirm"], values["retries"], values["metrics"]
     must = written.kind.must if written.shape.must is None else written.shape.must
     return Check(
-        id=id,
-        name=written.shape.name or id,
+        id=name,
+        name=written.shape.name or name,
         kind=written.kind.name,
         target=written.target,
         must=must,
@@ -88,7 +88,7 @@ def check(spec: Spec, id: str) -> Check:  # noqa: A002  # the glossary's word
         timeout=float(values["timeout"]),
         retries=Retries(retries.count, float(retries.wait), retries.on),
         locations=tuple(values["locations"]),
-        confirm=Confirm(*confirm.runs, confirm.locations, confirm.recover),
+        confirm=Confirm(confirm.runs[0], confirm.runs[1], confirm.locations, confirm.recover),
         group=written.shape.group,
         owner=values["owner"],
         runbook=values["runbook"],
@@ -98,7 +98,10 @@ def check(spec: Spec, id: str) -> Check:  # noqa: A002  # the glossary's word
         paused=values["paused"],
         decides=_decides(written),
         passive=written.kind.passive,
-        metrics={"level": metrics.level, "by": list(metrics.by or (("check",) if metrics.level == "lean" else ("check", "location")))},
+        metrics={
+            "level": metrics.level,
+            "by": list(metrics.by or (("check",) if metrics.level == "lean" else ("check", "location"))),
+        },
         events=values["events"],
     )
 

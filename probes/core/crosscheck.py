@@ -7,7 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any, Final
 
 from probes.core import compile as compiler
-from probes.core import expression, slo
+from probes.core import expression, shapes, slo
 from probes.core.check import Check
 from probes.core.reading import Path, Reader
 from probes.core.units import Duration
@@ -20,8 +20,9 @@ def crosscheck(spec: Spec, readers: list[Reader]) -> None:
     """Add what only the whole can tell to the problems of the readers."""
     for name, written in spec.checks.items():
         _names(spec, written, ("checks", name))
-    for name, policy in (*((("groups", name), group) for name, group in spec.groups.items()), (("defaults", ""), spec.defaults)):
-        reader, path = spec.places.get(name, (readers[0], ()))
+    policies: dict[tuple[str, str], shapes.Policy] = {("groups", name): group for name, group in spec.groups.items()}
+    for place, policy in {**policies, ("defaults", ""): spec.defaults}.items():
+        reader, path = spec.places.get(place, (readers[0], ()))
         _known(reader, "location", policy.locations or (), compiler.locations(spec), (*path, "locations"))
     _cycles(spec)
     for name, written in spec.checks.items():
@@ -58,7 +59,9 @@ def _cycles(spec: Spec) -> None:
     except CycleError as error:
         circle = list(reversed(error.args[1]))
         reader = spec.checks[circle[0]].reader
-        reader.complain("cycle", f"checks depend on each other in a circle: {' -> '.join(circle)}", ("checks", circle[0], "depends_on"))
+        reader.complain(
+            "cycle", f"checks depend on each other in a circle: {' -> '.join(circle)}", ("checks", circle[0], "depends_on")
+        )
 
 
 def _numbers(spec: Spec, written: Written, check: Check, path: Path) -> None:
@@ -68,11 +71,21 @@ def _numbers(spec: Spec, written: Written, check: Check, path: Path) -> None:
     if not check.passive and needed > check.every:
         tries = f"{attempts} attempts of {Duration(check.timeout)} take up to {Duration(needed)}" if attempts > 1 else ""
         message = (tries or f"a timeout of {Duration(check.timeout)}") + f", which does not fit in every {Duration(check.every)}"
-        reader.complain("timeout", message, _written_at(reader, path, "timeout", "retries", "every"), hint="shorten `timeout`, or run less often")
+        reader.complain(
+            "timeout",
+            message,
+            _written_at(reader, path, "timeout", "retries", "every"),
+            hint="shorten `timeout`, or run less often",
+        )
     quorum = check.confirm.locations
     if isinstance(quorum, int) and quorum > len(check.locations):
         message = f"{quorum} locations must agree, but this check has {len(check.locations)}"
-        reader.complain("quorum", message, _written_at(reader, path, "confirm"), hint=f"write a number up to {len(check.locations)}, or majority")
+        reader.complain(
+            "quorum",
+            message,
+            _written_at(reader, path, "confirm"),
+            hint=f"write a number up to {len(check.locations)}, or majority",
+        )
     places = compiler.locations(spec)
     far = [name for name in check.locations if places[name].startswith("aws:")]
     if far and check.every < LEAST_EVERY_ON_AWS:

@@ -63,7 +63,7 @@ class Plan:
         return cls(
             service=document["service"],
             digest=document["digest"],
-            checks={id: _check(data) for id, data in document["checks"].items()},
+            checks={name: _check(data) for name, data in document["checks"].items()},
             locations=document["locations"],
             secrets=document["secrets"],
             channels={name: Channel(**data) for name, data in document["channels"].items()},

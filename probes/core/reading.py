@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from probes.core import expression, template
-from probes.core.diagnostics import Problem, nearest
+from probes.core.diagnostics import Problem, dotted, nearest
 from probes.core.kind import Fact
 from probes.core.source import Source
 
@@ -25,14 +25,6 @@ _TYPES = {
     "tuple": "a list",
     "list": "a list",
 }
-
-
-def dotted(path: Path) -> str:
-    """``checks.quote.must[1]``."""
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text
 
 
 class Reader:
@@ -85,9 +77,7 @@ class Reader:
         known: list[str | int] = []
         node: Any = self.source.data
         for part in path:
-            if isinstance(node, dict) and part in node:
-                node = node[part]
-            elif isinstance(node, list) and isinstance(part, int) and part < len(node):
+            if (isinstance(node, dict) and part in node) or (isinstance(node, list) and isinstance(part, int) and part < len(node)):
                 node = node[part]
             else:
                 continue
@@ -145,8 +135,8 @@ class Reader:
         canonical = []
         for number, line in enumerate(lines):
             where = (*path, number)
-            if isinstance(line, dict):
-                self._mapped_line(where)
+            if isinstance(line, dict) and (trap := self.source.trap(where)):
+                self.problems.append(trap)
             elif not isinstance(line, str):
                 self.complain("type", f"an assertion is a line of text such as status == 200, but this is {_worded(line)}", where)
             elif "${{" in line:
@@ -156,22 +146,11 @@ class Reader:
                 try:
                     canonical.append(str(expression.parse(line, facts)))
                 except expression.ExpressionError as error:
-                    self._misread_line(where, error)
+                    if trap := self.source.trap(where):
+                        self.problems.append(trap)
+                    else:
+                        self.complain(error.code, error.message, where, hint=error.hint, column=error.column)
         return canonical
-
-    def _mapped_line(self, path: Path) -> None:
-        raw = self.source.line(self.source.place(path).line).strip().removeprefix("- ").strip()
-        quoted = raw.replace("'", "''")
-        message = "YAML read this line as a mapping because it contains ': '"
-        self.complain("mapping-line", message, path, hint=f"put single quotes around the whole line: '{quoted}'")
-
-    def _misread_line(self, path: Path, error: expression.ExpressionError) -> None:
-        place = self.source.place(path)
-        if " #" in self.source.line(place.line)[place.column - 1 :] and self.source.style(path) == "plain":
-            message = "YAML read the end of this line as a comment because it contains ' #'"
-            self.complain("comment-line", message, path, hint="put single quotes around the whole line")
-        else:
-            self.complain(error.code, error.message, path, hint=error.hint, column=error.column)
 
     def fill(self, data: Any, path: Path, variables: Mapping[str, Any], roots: Mapping[str, Collection[str] | None]) -> Any:
         """``data`` with ``${{ var.x }}`` filled in. ``roots``: which other roots may stay, with the names known (None: any)."""

@@ -25,7 +25,7 @@ _SHARED: Final = (
 
 def schema(kinds: Mapping[str, Kind], channels: Mapping[str, type[Shape]]) -> dict[str, Any]:
     """The schema with every kind and channel given; deterministic, so that it can be committed and compared."""
-    models = [*_SHARED, *(kinds[name].target for name in kinds), *(channels[name] for name in channels)]
+    models: list[type[Shape]] = [*_SHARED, *(kinds[name].target for name in kinds), *(channels[name] for name in channels)]
     refs, definitions = models_json_schema([(model, "validation") for model in models], ref_template=_REF)
     defs: dict[str, Any] = definitions.get("$defs", {})
 

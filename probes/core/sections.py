@@ -142,7 +142,12 @@ class Sections:
             if shapes.ID.fullmatch(name):
                 yield name, value
             else:
-                reader.complain("id", "a name here is a-z, 0-9 and -, at most 63 of them, beginning with one of a-z or 0-9", (section, name), key=True)
+                reader.complain(
+                    "id",
+                    "a name here is a-z, 0-9 and -, at most 63 of them, beginning with one of a-z or 0-9",
+                    (section, name),
+                    key=True,
+                )
 
     def _locations(self, reader: Reader, _value: Any) -> None:
         for name, value in self._identified(reader, "locations"):
@@ -176,7 +181,9 @@ class Sections:
 
     def _checks(self, reader: Reader, value: Any) -> None:
         if isinstance(value, list):
-            reader.complain("type", "`checks` is a mapping of ids to checks, not a list", ("checks",), hint="write the name as key: quote: {…}")
+            reader.complain(
+                "type", "`checks` is a mapping of ids to checks, not a list", ("checks",), hint="write the name as key: quote: {…}"
+            )
             return
         for name, data in self._identified(reader, "checks"):
             path = ("checks", name)
@@ -249,7 +256,9 @@ class Sections:
             return None
         if not isinstance(data, dict):
             if data is None:
-                reader.complain("short-form", f"`{kind.name}` does not say what to probe", path, hint=f"for example {kind.name}: {kind.example}")
+                reader.complain(
+                    "short-form", f"`{kind.name}` does not say what to probe", path, hint=f"for example {kind.name}: {kind.example}"
+                )
                 return None
             try:
                 data = kind.short(data)

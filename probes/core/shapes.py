@@ -24,7 +24,7 @@ LONGEST_EVERY: Final = 30 * 86400.0
 
 def complain(code: str, message: str, hint: str | None = None, column: int | None = None) -> PydanticCustomError:
     """A validation error that becomes the diagnostic ``code`` with those words, hint and 0-based column inside the text."""
-    return PydanticCustomError(code, "{message}", {"message": message, "hint": hint, "column": column})  # type: ignore[arg-type]  # the codes are ours
+    return PydanticCustomError(code, "{message}", {"message": message, "hint": hint, "column": column})
 
 
 def _reader(read: Callable[[Any], Any], code: str) -> Callable[[Any], Any]:
@@ -52,7 +52,9 @@ def _schema(pattern: str, *examples: str) -> WithJsonSchema:
 
 
 Duration = Annotated[float, BeforeValidator(_reader(units.duration, "unit")), _schema(DURATION_PATTERN, "30s", "5m", "1h30m")]
-Positive = Annotated[float, BeforeValidator(_duration_between(0.001, 366 * 86400.0, "1ms to 366d")), _schema(DURATION_PATTERN, "15m")]
+Positive = Annotated[
+    float, BeforeValidator(_duration_between(0.001, 366 * 86400.0, "1ms to 366d")), _schema(DURATION_PATTERN, "15m")
+]
 Every = Annotated[float, BeforeValidator(_duration_between(1, LONGEST_EVERY, "1s to 30d")), _schema(DURATION_PATTERN, "1m", "10s")]
 
 
@@ -94,7 +96,9 @@ def _quorum(value: Any) -> Any:
     raise complain("quorum", "`locations` of confirm is any, majority, all or a number of locations from 1")
 
 
-Runs = Annotated[tuple[int, int], BeforeValidator(_runs), WithJsonSchema({"type": ["string", "integer"], "examples": ["2 of 3", 3]})]
+Runs = Annotated[
+    tuple[int, int], BeforeValidator(_runs), WithJsonSchema({"type": ["string", "integer"], "examples": ["2 of 3", 3]})
+]
 QuorumText = Annotated[
     int | str,
     BeforeValidator(_quorum),
@@ -180,7 +184,9 @@ Lines = Annotated[
     WithJsonSchema({"type": "array", "items": {"type": "string", "examples": ["status == 200", "latency < 300ms"]}}),
 ]
 Tags = Annotated[tuple[Tag, ...], BeforeValidator(_listed)]
-Metrics = Annotated[MetricsShape, BeforeValidator(_metrics, json_schema_input_type=Literal["none", "lean", "standard", "full"] | MetricsShape)]
+Metrics = Annotated[
+    MetricsShape, BeforeValidator(_metrics, json_schema_input_type=Literal["none", "lean", "standard", "full"] | MetricsShape)
+]
 
 
 class Policy(Shape):
@@ -270,7 +276,11 @@ class WeeklyShape(Shape):
     zone: Annotated[str, AfterValidator(_zone)] = "UTC"
 
 
-Instant = Annotated[float, BeforeValidator(_reader(lambda value: units.instant(str(value)), "time")), _schema(r"^\d{4}-\d\d-\d\dT", "2026-03-01T01:00Z")]
+Instant = Annotated[
+    float,
+    BeforeValidator(_reader(lambda value: units.instant(str(value)), "time")),
+    _schema(r"^\d{4}-\d\d-\d\dT", "2026-03-01T01:00Z"),
+]
 
 
 class MaintenanceShape(Shape):

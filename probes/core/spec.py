@@ -15,7 +15,7 @@ from probes.core.diagnostics import Problem, Rejected
 from probes.core.kind import Kind, Shape
 from probes.core.reading import Reader
 from probes.core.sections import Sections
-from probes.core.source import read
+from probes.core.source import scan
 from probes.core.written import Spec
 
 MOST_DEPTH: Final = 8
@@ -36,7 +36,8 @@ def load(
     """Read a configuration.
 
     Args:
-        text: the content of the first file, called ``file`` in messages.
+        text: the content of the first file.
+        file: what messages call it.
         kinds: kinds by YAML key; only those that are named are looked up (and so imported).
         channels: configuration shapes of channels by YAML key.
         include: finds included files; None refuses ``include``.
@@ -71,11 +72,11 @@ def _files(text: str, file: str, include: Include | None, problems: list[Problem
     seen = {file}
     while waiting:
         name, content, depth = waiting.pop(0)
-        try:
-            reader = Reader(read(content, name), problems)
-        except Rejected as rejected:
-            problems.extend(rejected.problems)
+        source, found_wrong = scan(content, name)
+        problems.extend(found_wrong)
+        if source is None:
             continue
+        reader = Reader(source, problems)
         readers.append(reader)
         for found, more in _included(reader, include, depth):
             if found not in seen:
