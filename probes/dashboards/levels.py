@@ -40,22 +40,22 @@ def fleet(plan: Plan) -> Dashboard:
     return Dashboard("fleet", "", plan.service, panels)
 
 
-def group(plan: Plan, name: str) -> Dashboard:
+def group(plan: Plan, subject: str) -> Dashboard:
     """The checks that share an owner. Raises KeyError for a group that has no check."""
-    checks = groups(plan)[name]
-    latency = tuple(Series("Latency", "p95", {"Check": id}, label=id) for id in checks if not plan.checks[id].passive)
+    checks = groups(plan)[subject]
+    latency = tuple(Series("Latency", "p95", {"Check": name}, label=name) for name in checks if not plan.checks[name].passive)
     panels = (
         Panel("checks", "matrix", "Checks", checks=checks),
         Panel("incidents", "incidents", "Incidents", checks=checks),
         *((Panel("latency", "line", "Latency, p95 by check", latency),) if latency else ()),
         Panel("failures", "failures", "Last failures", checks=checks),
     )
-    return Dashboard("group", name, name, panels)
+    return Dashboard("group", subject, subject, panels)
 
 
-def check(plan: Plan, id: str) -> Dashboard:
+def check(plan: Plan, name: str) -> Dashboard:
     """One check, down to the evidence of its failures. Raises KeyError for an unknown check."""
-    subject = plan.checks[id]
+    subject = plan.checks[name]
     this = (subject.id,)
     panels = (
         *_numbers(subject),

@@ -21,7 +21,7 @@ class Series:
     """A statistic of one metric: one number, or one line over time.
 
     Attributes:
-        metric: a name of :data:`probes.core.metrics.METRICS`. Another one raises ValueError, so that no panel asks for what is not emitted.
+        metric: a name of :data:`probes.core.metrics.METRICS`; another raises ValueError, so no panel asks for what is not emitted.
         statistic: how the samples of one interval become one value.
         where: fixed values of the metric's dimensions; a dimension that is left out is taken together.
         by: a dimension to be taken apart: one line for each of its values.
@@ -54,8 +54,8 @@ class Panel:
 
     Attributes:
         id: unique on its dashboard, stable, fit for a URL.
-        kind: ``matrix`` (status of each check), ``number``, ``line``, ``stack`` (lines that add up), ``timeline`` (states by location),
-            ``incidents`` or ``failures`` (last runs that failed, with evidence).
+        kind: ``matrix`` (status of each check), ``number``, ``line``, ``stack`` (lines that add up), ``timeline`` (states by
+            location), ``incidents`` or ``failures`` (last runs that failed, with evidence).
         title: what a person calls it.
         series: what a measured panel draws.
         checks: ids of the checks that the panel is about.
@@ -96,9 +96,9 @@ class Dashboard:
         if len({panel.id for panel in self.panels}) != len(self.panels):
             raise ValueError(f"dashboard {self.title!r} has two panels with one id")
 
-    def panel(self, id: str) -> Panel:
-        """The panel with that id. Raises KeyError."""
+    def panel(self, name: str) -> Panel:
+        """The panel with the id ``name``. Raises KeyError."""
         for panel in self.panels:
-            if panel.id == id:
+            if panel.id == name:
                 return panel
-        raise KeyError(id)
+        raise KeyError(name)

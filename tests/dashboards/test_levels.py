@@ -10,12 +10,12 @@ from probes.dashboards import Dashboard, Panel, Series
 from probes.dashboards.levels import UNGROUPED, groups
 
 
-def a_check(id: str, **more: object) -> Check:
+def a_check(key: str, **more: object) -> Check:
     base: dict[str, object] = {
-        "name": id.title(), "kind": "http", "target": {}, "must": (), "should": (), "every": 60.0, "timeout": 10.0,
+        "name": key.title(), "kind": "http", "target": {}, "must": (), "should": (), "every": 60.0, "timeout": 10.0,
         "retries": Retries(), "locations": ("here",), "confirm": Confirm(),
     }  # fmt: skip
-    return Check(id=id, **{**base, **more})  # type: ignore[arg-type]  # a table of keyword arguments
+    return Check(id=key, **{**base, **more})  # type: ignore[arg-type]  # a table of keyword arguments
 
 
 def a_plan(*checks: Check) -> Plan:
@@ -34,7 +34,7 @@ def every(plan: Plan) -> list[Dashboard]:
     return [
         dashboards.fleet(plan),
         *(dashboards.group(plan, name) for name in groups(plan)),
-        *(dashboards.check(plan, id) for id in plan.checks),
+        *(dashboards.check(plan, key) for key in plan.checks),
     ]
 
 
@@ -52,7 +52,7 @@ def test_groups_keep_the_order_of_the_plan_and_the_rest_is_last() -> None:
 
 
 def test_a_check_shows_what_it_has() -> None:
-    quote, cert, nightly = (dashboards.check(PLAN, id) for id in ("quote", "cert", "nightly"))
+    quote, cert, nightly = (dashboards.check(PLAN, key) for key in ("quote", "cert", "nightly"))
     assert quote.panel("budget").series == (Series("ErrorBudgetRemaining", "latest", {"Check": "quote"}),)
     assert quote.panel("availability").goal == 99.9
     assert cert.panel("expires").unit == "None"

@@ -13,26 +13,32 @@ from probes.ports import World
 
 
 class Service(Protocol):
-    """What the page needs of the running service.
-
-    Attributes:
-        plan: what runs now; replaced when checks.yaml changes.
-        world: where it runs.
-        rejected: the problems of the last configuration that was refused, empty while the newest one runs.
-        token: the secret that a command line (or another machine) shows to change something.
-        pulse: when the schedule last turned, by the world's clock (epoch seconds).
-    """
+    """What the page needs of the running service."""
 
     @property
-    def plan(self) -> Plan: ...
+    def plan(self) -> Plan:
+        """What runs now; replaced when checks.yaml changes."""
+        ...
+
     @property
-    def world(self) -> World: ...
+    def world(self) -> World:
+        """Where it runs."""
+        ...
+
     @property
-    def rejected(self) -> tuple[Problem, ...]: ...
+    def rejected(self) -> tuple[Problem, ...]:
+        """The problems of the last configuration that was refused; empty while the newest one runs."""
+        ...
+
     @property
-    def token(self) -> str: ...
+    def token(self) -> str:
+        """The secret that a command line, or a person on another machine, shows to be let in."""
+        ...
+
     @property
-    def pulse(self) -> float: ...
+    def pulse(self) -> float:
+        """When the schedule last turned, by the world's clock (epoch seconds)."""
+        ...
 
     def changes(self) -> AsyncIterator[str]:
         """Names of what changes from now on (``runs/quote``, ``incidents``, ``plan``); ends when the service stops."""
