@@ -149,12 +149,13 @@ def scan(text: str | bytes, file: str) -> tuple[Source | None, tuple[Problem, ..
     if len(text) > BYTES or (isinstance(text, str) and len(text.encode("utf-8", "replace")) > BYTES):
         hint = "split it into several files and name them under `include`"
         return None, (Problem("too-large", "a configuration file may be 1 MB, and this one is larger", file, hint=hint),)
-    if not isinstance(text, str):
+    if isinstance(text, bytes):
+        raw = text
         try:
-            text = text.decode("utf-8")
+            text = raw.decode("utf-8")
         except UnicodeDecodeError as error:
-            before = split(text[: error.start].decode("utf-8"))
-            message = f"byte 0x{text[error.start]:02x} is not UTF-8"
+            before = split(raw[: error.start].decode("utf-8"))
+            message = f"byte 0x{raw[error.start]:02x} is not UTF-8"
             problem = Problem("encoding", message, file, len(before), len(before[-1]) + 1, hint="save the file as UTF-8")
             return None, (problem,)
     text = text.removeprefix("\ufeff")
@@ -220,7 +221,8 @@ class _Builder:
         """The root, or None when the data cannot be trusted; then a problem says why."""
         documents = 0
         try:
-            for event in yaml.parse(self.text, Loader=_LOADER):
+            events: Iterator[Any] = yaml.parse(self.text, Loader=_LOADER)
+            for event in events:
                 if isinstance(event, yaml.DocumentStartEvent):
                     documents += 1
                     if documents > 1:
@@ -251,9 +253,9 @@ class _Builder:
         return root
 
     def _event(self, event: Any) -> None:
-        if isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
-            frame = self._stack.pop()
-            frame.node.end = event.start_mark.index
+        if isinstance(event, yaml.CollectionEndEvent):
+            frame, mark = self._stack.pop(), event.start_mark
+            frame.node.end = mark.index if mark else frame.node.start
             self._merge(frame)
             if frame.anchor:
                 self._anchors[frame.anchor] = frame.node
@@ -270,6 +272,7 @@ class _Builder:
             )
         mark = event.start_mark
         line, column, start = mark.line + 1, mark.column + 1, mark.index
+        end: int = event.end_mark.index
         if event.anchor:
             anchored = _ANCHOR.match(self.text, start)
             if anchored:
@@ -277,7 +280,7 @@ class _Builder:
         if isinstance(event, yaml.ScalarEvent):
             style = _STYLES.get(event.style, "plain")
             value = self._plain(event) if style == "plain" else event.value
-            node = _Node(value, style, (line, column), (start, event.end_mark.index))
+            node = _Node(value, style, (line, column), (start, end))
             self._count(1, 1, event)
             if event.anchor:
                 self._anchors[event.anchor] = node

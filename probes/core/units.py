@@ -7,33 +7,35 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Final
 
 DURATIONS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 SIZES: Final = {"B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)(B|KB|MB|GB)")
+_WHOLE: Final = (("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000))  # microseconds
 _LONGEST: Final = 100 * 365 * 86400.0
 
 
 class Duration(float):
-    """A time span in seconds that prints as ``300ms``, ``1h30m`` or ``14d``."""
+    """A time span in seconds, to the microsecond, that prints as ``300ms``, ``1.5s``, ``1h30m`` or ``14d``."""
 
     __slots__ = ()
 
     def __str__(self) -> str:
+        if not isfinite(self):
+            return float.__repr__(self)
         if self < 0:
             return f"-{Duration(-self)}"
-        milliseconds = round(self * 1000, 3)
-        if milliseconds < 1000 or milliseconds % 1000:
-            if milliseconds >= 1000 and not milliseconds % 1:
-                whole, rest = divmod(int(milliseconds), 1000)
-                return (str(Duration(whole)) if whole >= 60 else f"{whole}s") + f"{rest}ms"
-            return f"{milliseconds:.15g}ms"
-        left, parts = int(milliseconds) // 1000, ""
-        for unit in ("d", "h", "m", "s"):
-            count, left = divmod(left, int(DURATIONS[unit]))
+        left, parts = round(self * 1_000_000), ""
+        if left < 1_000_000:
+            return f"{left / 1000:.15g}ms"
+        for unit, length in _WHOLE:
+            count, left = divmod(left, length)
             parts += f"{count}{unit}" if count else ""
+        if left:
+            parts += f"{left / 1_000_000:.6f}".rstrip("0").rstrip(".") + "s"
         return parts
 
     __repr__ = __str__
