@@ -439,7 +439,11 @@ _UNITS: Final[dict[str, str]] = {
     **dict.fromkeys(("hr", "hrs", "hour", "hours"), "h"),
     **dict.fromkeys(("day", "days"), "d"),
     **dict.fromkeys(("byte", "bytes"), "B"),
-    **{"k": "KB", "kib": "KB", "mib": "MB", "g": "GB", "gib": "GB"},
+    "k": "KB",
+    "kib": "KB",
+    "mib": "MB",
+    "g": "GB",
+    "gib": "GB",
 }
 
 
