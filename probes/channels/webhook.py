@@ -29,13 +29,12 @@ _OURS: Final = re.compile(r"webhook-.*|host|content-(length|type|encoding)|trans
 
 
 _OWN: Final = "`private: true` for a receiver of your own network"
+_KEY: Final = {"type": "string", "pattern": REFERENCE}
 Secrets = Annotated[
     list[SecretText],
     Field(min_length=1, max_length=5),
     ONE_OR_MANY,
-    WithJsonSchema(
-        {"anyOf": [{"type": "string", "pattern": REFERENCE}, {"type": "array", "items": {"type": "string", "pattern": REFERENCE}}]}
-    ),
+    WithJsonSchema({"anyOf": [_KEY, {"type": "array", "items": _KEY}]}),
 ]
 
 

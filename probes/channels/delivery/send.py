@@ -14,7 +14,7 @@ import socket
 import ssl
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -43,7 +43,7 @@ _ANSWER: Final = 4096
 
 
 class Refused(Exception):
-    """The address may not be visited; the text says which and why."""
+    """The alert cannot be sent this way, now or later; the text says why and shows no value."""
 
 
 async def deliver(
@@ -61,7 +61,7 @@ async def deliver(
     try:
         if channel is None:
             return Delivery("permanent", f"there is no channel `{plain(kind, 60)}` in this version")
-        request = channel.message(alert, channel.config.model_validate(dict(config), context=FILLED), now)
+        request = _request(channel, config, alert, now)
         async with asyncio.timeout(TOTAL):
             match request:
                 case Line():
@@ -73,11 +73,6 @@ async def deliver(
                 case Http():
                     hidden |= _parts(request.url)
                     delivery = await _http(request, now)
-    except ValidationError as error:
-        places = {
-            ".".join(map(str, problem["loc"])): problem["msg"] for problem in error.errors(include_input=False, include_url=False)
-        }
-        delivery = Delivery("permanent", f"the configuration of {kind} cannot be used: {places}")
     except Refused as refused:
         delivery = Delivery("permanent", str(refused))
     except TimeoutError:
@@ -85,6 +80,17 @@ async def deliver(
     except Exception as error:  # a defect of ours, or of a library, must not lose the alert
         delivery = Delivery("retry", f"{type(error).__name__}: {error}")
     return Delivery(delivery.outcome, plain(scrub(delivery.detail, hidden), 400), delivery.retry_after)
+
+
+def _request(channel: Channel, config: Mapping[str, Any], alert: Alert, now: float) -> Http | Mail | Line:
+    try:
+        return channel.message(alert, channel.config.model_validate(dict(config), context=FILLED), now)
+    except ValidationError as error:
+        told = error.errors(include_input=False, include_url=False)
+        places = "; ".join(f"`{'.'.join(map(str, one['loc']))}`: {one['msg']}" for one in told)
+        raise Refused(f"the configuration of {channel.name} cannot be used: {places}") from None
+    except ValueError as error:
+        raise Refused(f"the configuration of {channel.name} cannot be used: {error}") from None
 
 
 def _parts(url: str) -> set[str]:
@@ -240,13 +246,10 @@ async def _mail(request: Mail) -> Delivery:
         )
     except aiosmtplib.SMTPResponseException as error:
         return Delivery("permanent" if 500 <= error.code < 600 else "retry", f"{error.code} {error.message}")
-    except aiosmtplib.SMTPNotSupported as error:
-        return Delivery("permanent", f"{request.host}: {error}")
     except (aiosmtplib.SMTPException, OSError, ValueError) as error:
         return Delivery("retry", f"{request.host}: {_cause(error)}")
     finally:
         client.close()
-        connection.close()
     if refused:
         some = ", ".join(f"{name} ({response.code} {response.message})" for name, response in refused.items())
         return Delivery("delivered", f"{answer}; but refused for {some}")
@@ -322,7 +325,7 @@ def trust() -> ssl.SSLContext:
 def _trust(file: str | None, folder: str | None) -> ssl.SSLContext:
     context = ssl.create_default_context()
     paths = ssl.get_default_verify_paths()
-    if paths.cafile is None and paths.capath is None:
+    if not (paths.cafile or paths.capath):
         context.load_verify_locations(certifi.where())
     return context
 
@@ -331,17 +334,16 @@ def _cause(error: BaseException) -> str:
     """The reason below a library's exception, in the system's words."""
     chain = list(_chain(error))
     for one in chain:
-        match one:
-            case ssl.SSLCertVerificationError():
+        if isinstance(one, OSError) and one.errno is not None:  # anyio wraps the system's own error in one without a number
+            if isinstance(one, ssl.SSLCertVerificationError):
                 return f"its certificate is not trusted: {one.verify_message}"
-            case ssl.SSLError():
+            if isinstance(one, ssl.SSLError):
                 return f"TLS failed: {one.reason or one}"
-            case OSError(strerror=str(told)) if told:
-                return told.lower()
+            return (os.strerror(one.errno) if one.errno > 0 else str(one)).lower()
     return next((str(one) for one in chain if str(one)), type(error).__name__)
 
 
-def _chain(error: BaseException) -> Iterable[BaseException]:
+def _chain(error: BaseException) -> Iterator[BaseException]:
     seen: BaseException | None = error
     for _ in range(12):
         if seen is None:
