@@ -29,6 +29,7 @@ Style = Literal["plain", "quoted", "block", "mapping", "list"]
 
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is three times as quick
 _HIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_NOTE = re.compile(r"[ \t]+#[^\"']*$")
 _ANCHOR = re.compile(r"&\S+[ \t]+(?=[^\s#])")
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
@@ -103,18 +104,20 @@ class Source:
         return Place(self.file, line, at - self._starts[line - 1] + 1)
 
     def trap(self, path: Path) -> Problem | None:
-        """Whether YAML misread the line at ``path``, which should be text: as a mapping (``: ``), or cut short by `` #``."""
+        """What YAML made of a line of text at ``path`` that it misread: a mapping (``: ``), or a text cut inside quotes by `` #``."""
         node = self._node(path)
         if node.style == "mapping" and not self.text.startswith("{", node.start):
-            line = split(self.text[node.start : node.end])[0].rstrip(" \t,")
+            line = _NOTE.sub("", split(self.text[node.start : node.end])[0]).rstrip(" \t,")
             if len(node.value) != 1 or ": " not in line:
                 return None
             message, code, column = "YAML read this line as a mapping because it contains ': '", "mapping-line", node.column
         elif node.style == "plain":
             line = split(self.text[node.start :])[0].rstrip()
             comment = re.match(r"[ \t]+#", line[node.end - node.start :])
-            if comment is None:
+            quote = next((quote for quote in "\"'" if str(node.value).count(quote) % 2), None)
+            if comment is None or quote is None:
                 return None
+            line = line[: line.rfind(quote) + 1]
             message = "YAML took the end of this line for a comment because it contains ' #'"
             code, column = "comment-line", node.column + node.end - node.start + comment.end() - 1
         else:

@@ -48,17 +48,17 @@ class TemplateError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """One ``${{ root.path }}`` at ``text[start:end]``; ``path`` are the names after the root."""
+    """One ``${{ root.path }}`` at ``text[start:end]``; ``path`` is ``api``, ``login.token``."""
 
     root: str
-    path: tuple[str, ...]
+    path: str
     start: int
     end: int
 
     @property
-    def name(self) -> str:
-        """The names after the root with dots: ``api``, ``login.token``."""
-        return ".".join(self.path)
+    def names(self) -> tuple[str, ...]:
+        """The parts of ``path``."""
+        return tuple(self.path.split("."))
 
 
 @dataclass(slots=True)
@@ -117,7 +117,7 @@ def _reference(text: str, start: int, inside: int) -> Reference:
     if len(path) != ROOTS[root]:
         takes = "one name follows" if ROOTS[root] == 1 else "a step's id and a name follow"
         raise TemplateError(f"`{_short(body[1])}` is not a reference: {takes} `{root}`", start, f"write {_EXAMPLES[root]}")
-    return Reference(root, tuple(path), start, body.end())
+    return Reference(root, ".".join(path), start, body.end())
 
 
 class _Filler:
@@ -181,11 +181,11 @@ class _Filler:
         value: Any = self._scope.get(reference.root)
         if value is None:
             raise TemplateError(f"`{reference.root}` cannot be used here", reference.start)
-        for depth, name in enumerate(reference.path):
+        for depth, name in enumerate(reference.names):
             if not isinstance(value, Mapping) or name not in value:
                 code, sort = _UNKNOWN[reference.root]
                 near = did_you_mean(name, value) if isinstance(value, Mapping) else None
-                where = f" in step `{reference.path[0]}`" if depth else ""
+                where = f" in step `{reference.names[0]}`" if depth else ""
                 raise TemplateError(f"there is no {sort[depth]} `{_short(name)}`{where}", reference.start, near, code=code)
             value = value[name]
         return value.reveal() if isinstance(value, Secret) else value
@@ -198,7 +198,7 @@ class _Filler:
             return {None: "null", True: "true", False: "false"}[value]
         if isinstance(value, (Mapping, list, tuple)):
             sort = "mapping" if isinstance(value, Mapping) else "list"
-            message = f"`{reference.root}.{reference.name}` is a {sort}, which cannot stand inside text"
+            message = f"`{reference.root}.{reference.path}` is a {sort}, which cannot stand inside text"
             raise TemplateError(message, reference.start, "let the reference be the whole value")
         return str(value)
 
