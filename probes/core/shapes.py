@@ -110,17 +110,19 @@ Count = Annotated[int, Field(ge=1, le=20)]
 class ConfirmShape(Shape):
     """From outcomes to status: m of the last n runs, how many locations agree, passes in a row to recover."""
 
-    runs: Runs = (2, 3)
-    locations: QuorumText = "majority"
-    recover: Count = 2
+    runs: Runs = Field(default=(2, 3), description="how many of the last runs in one location must be bad")
+    locations: QuorumText = Field(default="majority", description="how many of the reporting locations must agree")
+    recover: Count = Field(default=2, description="good runs in a row before it is up again")
 
 
 class RetriesShape(Shape):
     """Attempts inside one run, before anything is reported."""
 
-    count: Annotated[int, Field(ge=0, le=10)] = 0
-    wait: Duration = 0.0
-    on: Literal["any", "network"] = "any"
+    count: Annotated[int, Field(ge=0, le=10)] = Field(default=0, description="further tries inside one run")
+    wait: Duration = Field(default=0.0, description="time between two tries")
+    on: Literal["any", "network"] = Field(
+        default="any", description="what is tried again: anything that failed, or faults of the network only"
+    )
 
 
 def _retries(value: Any) -> Any:
@@ -151,8 +153,10 @@ Slo = Annotated[Objective, BeforeValidator(_objective), _schema(r"^\d{1,3}(\.\d+
 class MetricsShape(Shape):
     """How much is recorded as metrics, and by which dimensions; each metric and dimension value costs money on AWS."""
 
-    level: Literal["none", "lean", "standard", "full"] = "standard"
-    by: tuple[Literal["check", "location"], ...] | None = None
+    level: Literal["none", "lean", "standard", "full"] = Field(
+        default="standard", description="how many of the metrics are recorded"
+    )
+    by: tuple[Literal["check", "location"], ...] | None = Field(default=None, description="the dimensions that are kept")
 
 
 def _metrics(value: Any) -> Any:
@@ -192,52 +196,56 @@ Metrics = Annotated[
 class Policy(Shape):
     """What a check, its group and ``defaults`` may all say; the nearest wins, field by field; tags add up."""
 
-    every: Annotated[Every, AfterValidator(_whole_seconds)] | None = None
-    timeout: Positive | None = None
-    retries: Retries | None = None
-    locations: Texts | None = None
-    confirm: ConfirmShape | None = None
-    owner: Text | None = None
-    runbook: Url | None = None
-    tags: Tags | None = None
-    slo: Slo | None = None
-    metrics: Metrics | None = None
-    events: Literal["failed", "all"] | None = None
-    paused: bool | None = None
+    every: Annotated[Every, AfterValidator(_whole_seconds)] | None = Field(
+        default=None, description="time between two runs in one location"
+    )
+    timeout: Positive | None = Field(default=None, description="for one attempt, from the name to the last byte")
+    retries: Retries | None = Field(default=None, description="further tries inside one run")
+    locations: Texts | None = Field(default=None, description="where it is looked from")
+    confirm: ConfirmShape | None = Field(default=None, description="from outcomes to status")
+    owner: Text | None = Field(default=None, description="who owns it")
+    runbook: Url | None = Field(default=None, description="where to read what to do")
+    tags: Tags | None = Field(default=None, description="labels for routes and filters; those of defaults, group and check add up")
+    slo: Slo | None = Field(default=None, description="the objective, such as 99.9% over 30d")
+    metrics: Metrics | None = Field(default=None, description="how much is recorded as metrics")
+    events: Literal["failed", "all"] | None = Field(default=None, description="which runs the event bus carries")
+    paused: bool | None = Field(default=None, description="it does not run")
 
 
 class GroupShape(Policy):
     """Checks that share defaults, an owner, a dashboard."""
 
-    name: Text | None = None
+    name: Text | None = Field(default=None, description="what people call it")
 
 
 class CheckShape(Policy):
     """One check without its kind key: who cares, how often, what must hold."""
 
-    name: Text | None = None
-    group: str | None = None
-    depends_on: Texts = ()
-    must: Lines | None = None
-    should: Lines = ()
+    name: Text | None = Field(default=None, description="what people call it")
+    group: str | None = Field(default=None, description="the group it belongs to")
+    depends_on: Texts = Field(default=(), description="while one of these is down, this one's incidents stay quiet")
+    must: Lines | None = Field(default=None, description="assertions: one broken means failed")
+    should: Lines = Field(default=(), description="assertions: one broken means degraded")
 
 
 class EscalateShape(Shape):
     """Whom to tell when nobody acknowledged for so long."""
 
-    after: Positive
-    notify: Texts
+    after: Positive = Field(description="time without acknowledgement")
+    notify: Texts = Field(description="channels that are told as well")
 
 
 class RouteShape(Shape):
     """Which incidents go to which channels, how grouped, how often repeated."""
 
-    when: Lines = ()
-    notify: Texts
-    group_by: Annotated[tuple[Literal["check", "kind", "group", "owner", "severity"], ...], BeforeValidator(_listed)] = ()
-    wait: Duration = 0.0
-    repeat: Positive | None = None
-    escalate: EscalateShape | None = None
+    when: Lines = Field(default=(), description="assertions over the incident; none fits every incident")
+    notify: Texts = Field(description="channels that are told")
+    group_by: Annotated[tuple[Literal["check", "kind", "group", "owner", "severity"], ...], BeforeValidator(_listed)] = Field(
+        default=(), description="incidents with the same of these share a message"
+    )
+    wait: Duration = Field(default=0.0, description="time to collect what belongs in one message")
+    repeat: Positive | None = Field(default=None, description="time between reminders while it is open and nobody acknowledged it")
+    escalate: EscalateShape | None = Field(default=None, description="whom to tell when nobody acknowledged it")
 
     @model_validator(mode="after")
     def _told(self) -> RouteShape:
@@ -270,10 +278,12 @@ def _zone(text: str) -> str:
 class WeeklyShape(Shape):
     """A window of every week on the clocks of a zone."""
 
-    days: Annotated[tuple[str, ...], BeforeValidator(_days), WithJsonSchema({"type": "array", "items": {"enum": list(DAYS)}})]
-    at: Annotated[str, AfterValidator(_clock)]
-    lasting: Annotated[Positive, Field(le=7 * 86400)]
-    zone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    days: Annotated[tuple[str, ...], BeforeValidator(_days), WithJsonSchema({"type": "array", "items": {"enum": list(DAYS)}})] = (
+        Field(description="days on which it begins")
+    )
+    at: Annotated[str, AfterValidator(_clock)] = Field(description="time of day at which it begins")
+    lasting: Annotated[Positive, Field(le=7 * 86400)] = Field(description="how long it is")
+    zone: Annotated[str, AfterValidator(_zone)] = Field(default="UTC", description="whose clocks")
 
 
 Instant = Annotated[
@@ -286,11 +296,11 @@ Instant = Annotated[
 class MaintenanceShape(Shape):
     """A planned window: probes run, results are marked, SLOs ignore them, nobody is told."""
 
-    name: Text
-    when: Lines = ()
-    weekly: WeeklyShape | None = None
-    starts: Instant | None = None
-    lasting: Positive | None = None
+    name: Text = Field(description="what people call it")
+    when: Lines = Field(default=(), description="assertions over the check; none means every check")
+    weekly: WeeklyShape | None = Field(default=None, description="a window of every week")
+    starts: Instant | None = Field(default=None, description="when the one window begins")
+    lasting: Positive | None = Field(default=None, description="how long the one window is")
 
     @model_validator(mode="after")
     def _one_time(self) -> MaintenanceShape:
@@ -306,7 +316,7 @@ class MaintenanceShape(Shape):
 class SelfCheckShape(Shape):
     """Anchors that tell whether a location itself is offline: at least two, independent, one by address and one by name."""
 
-    anchors: Texts
+    anchors: Texts = Field(description="host:port of at least two independent neighbours, one by address and one by name")
 
     @model_validator(mode="after")
     def _enough(self) -> SelfCheckShape:
@@ -321,5 +331,7 @@ class SelfCheckShape(Shape):
 class LocationShape(Shape):
     """A named place we look from: ``local`` or ``aws:<region>``."""
 
-    place: Annotated[str, Field(pattern=r"^(local|aws:[a-z]{2}(-[a-z]+)+-\d)$")]
-    self_check: SelfCheckShape | None = None
+    place: Annotated[str, Field(pattern=r"^(local|aws:[a-z]{2}(-[a-z]+)+-\d)$")] = Field(
+        description="`local`, or `aws:` and a region"
+    )
+    self_check: SelfCheckShape | None = Field(default=None, description="anchors of this location")
