@@ -30,7 +30,10 @@ def explain(error: Any, lines: Sequence[str]) -> Said:
         return _said(f"this {quote} quote is never closed", began.line, began.column, "close it, or remove it")
     if "quoted scalar" in context and "escape" in problem:
         hint = "put the text in single quotes, where a backslash is a backslash, or write it twice"
-        return _said(f"`{text[column : column + 2]}` is not an escape that double quotes know", line, column, hint)
+        start = max(text.rfind("\\", 0, column + 1), 0)
+        escape = re.match(r"\\u?[0-9a-fA-F]*", text[start:])
+        shown = escape[0] if escape and len(escape[0]) > 1 else text[start : start + 2]
+        return _said(f"`{shown}` is not an escape that double quotes know", line, start, hint)
     if "tab character" in problem or (at == "\t" and not text[:column].strip()):
         return _said("a tab is used for indentation, and YAML takes only spaces", line, column, "replace the tab by spaces")
     if "cannot start any token" in problem:

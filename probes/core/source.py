@@ -104,7 +104,7 @@ class Source:
         return Place(self.file, line, at - self._starts[line - 1] + 1)
 
     def trap(self, path: Path) -> Problem | None:
-        """What YAML made of a line of text at ``path`` that it misread: a mapping (``: ``), or a text cut inside quotes by `` #``."""
+        """How YAML misread the line of text at ``path``: as a mapping (``: ``), or as cut inside its quotes (`` #``)."""
         node = self._node(path)
         if node.style == "mapping" and not self.text.startswith("{", node.start):
             line = _NOTE.sub("", split(self.text[node.start : node.end])[0]).rstrip(" \t,")
