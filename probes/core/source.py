@@ -61,17 +61,10 @@ class Source:
     def __init__(self, file: str, text: str, root: _Node) -> None:
         self.file = file
         self.text = text
+        self.lines = split(text)  # for probes.core.diagnostics.render
         self.data: dict[str, Any] = root.value
         self._root = root
-        self._lines: list[str] | None = None
         self._starts: list[int] | None = None
-
-    @property
-    def lines(self) -> list[str]:
-        """The lines of the file, for :func:`probes.core.diagnostics.render`."""
-        if self._lines is None:
-            self._lines = split(self.text)
-        return self._lines
 
     def line(self, number: int) -> str:
         """The text of one line, counted from 1."""
@@ -80,7 +73,7 @@ class Source:
     def place(self, path: Path) -> Place:
         """Where the value at ``path`` begins."""
         node = self._node(path)
-        return Place(self.file, node.line, node.column)
+        return self._place(node.line, node.column)
 
     def key(self, path: Path) -> Place:
         """Where the key of ``path`` is written; for a list item, its value."""
@@ -88,7 +81,7 @@ class Source:
             return self.place(path)
         parent = self._node(path[:-1])
         mark = parent.keys.get(path[-1]) if parent.keys is not None and isinstance(path[-1], str) else None
-        return Place(self.file, *mark) if mark else self.place(path)
+        return self._place(*mark) if mark else self.place(path)
 
     def style(self, path: Path) -> Style:
         """How the value at ``path`` is written."""
@@ -124,6 +117,11 @@ class Source:
             return None
         hint = "put single quotes around the whole line: '" + line.replace("'", "''") + "'"
         return Problem(code, message, self.file, node.line, column, dotted(path), hint)
+
+    def _place(self, line: int, column: int) -> Place:
+        if line > len(self.lines):  # libyaml may put what is empty at the end below the last line
+            return Place(self.file, len(self.lines), len(self.lines[-1]) + 1)
+        return Place(self.file, line, column)
 
     def _node(self, path: Path) -> _Node:
         node = self._root
@@ -234,7 +232,10 @@ class _Builder:
                 else:
                     self._event(event)
         except yaml.MarkedYAMLError as error:
-            code, message, line, column, hint = explain(error, split(self.text))
+            lines = split(self.text)
+            code, message, line, column, hint = explain(error, lines)
+            if line > len(lines):
+                line, column = len(lines), len(lines[-1]) + 1
             self.problems = [problem for problem in self.problems if (problem.line, problem.column) != (line, column)]
             self.problems.append(Problem(code, message, self.file, line, column, dotted(self._path()), hint))
             return None

@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any, Final
 
 from probes.core.diagnostics import did_you_mean, printable
@@ -120,6 +119,15 @@ def _reference(text: str, start: int, inside: int) -> Reference:
     return Reference(root, ".".join(path), start, body.end())
 
 
+def _openings(pieces: list[str]) -> list[int]:
+    """Where in the joined pieces each `${{` and `$${{` of one of them starts."""
+    found, offset = [], 0
+    for piece in pieces:
+        found += [offset + opening.start() for opening in _OPEN.finditer(piece)]
+        offset += len(piece)
+    return found
+
+
 class _Filler:
     """One filling: the scope, the roots to keep and the room that is left."""
 
@@ -149,29 +157,19 @@ class _Filler:
         found = references(text)
         if len(found) == 1 and (found[0].start, found[0].end) == (0, len(text)):
             return text if found[0].root in self._keep else self._inserted(self._value(found[0]), found[0].start, LEVELS)
-        filled, at, glued = "", 0, -1
-        pieces: list[tuple[str, bool]] = []  # text, and whether it was inserted
+        pieces, at = [], 0
         for reference in found:
-            pieces.append((self._literal(text[at : reference.start]), False))
+            pieces.append(self._literal(text[at : reference.start]))
             if reference.root in self._keep:
-                pieces.append((text[reference.start : reference.end], False))
+                pieces.append(text[reference.start : reference.end])
             else:
-                value = self._worded(self._value(reference), reference)
-                pieces.append((self._inserted(value, reference.start, LEVELS), True))
+                pieces.append(self._inserted(self._worded(self._value(reference), reference), reference.start, LEVELS))
             at = reference.end
-        pieces.append((self._literal(text[at:]), False))
-        for piece, inserted in filter(itemgetter(0), pieces):
-            # Where a later pass follows, an inserted "$" must not turn what stands behind it into a reference or an escape.
-            if (
-                self._keep
-                and piece
-                and filled.endswith("$")
-                and piece.startswith(("{{", "${{"))
-                and (inserted or glued == len(filled))
-            ):
-                raise TemplateError("a value that ends with $ cannot stand before `{{`", 0, "put another character between them")
-            filled += piece
-            glued = len(filled) if inserted else -1
+        pieces.append(self._literal(text[at:]))
+        filled = "".join(pieces)
+        if self._keep and _openings([filled]) != _openings(pieces):
+            # What was inserted and what stands beside it would be one reference to the next pass, as in "US$" before "{{".
+            raise TemplateError("an inserted value and the text beside it make `${{`", 0, "put another character between them")
         return filled
 
     def _literal(self, text: str) -> str:

@@ -12,8 +12,8 @@ from typing import Final
 
 DURATIONS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 SIZES: Final = {"B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)(B|KB|MB|GB)")
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)(B|KB|MB|GB)")
 _WHOLE: Final = (("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000))  # microseconds
 _LONGEST: Final = 100 * 365 * 86400.0
 
@@ -61,7 +61,7 @@ def duration(text: object) -> Duration:
         if isinstance(text, (int, float)) and not isinstance(text, bool):
             raise ValueError(f"a duration needs a unit: write {text}s, {text}ms or {text}m")
         raise ValueError("a duration is a number with a unit, such as 30s, 5m or 1h30m")
-    if re.fullmatch(r"\d+(\.\d+)?", text):
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
         raise ValueError(f"a duration needs a unit: write {text}s, {text}ms or {text}m")
     seconds, end = 0.0, 0
     for match in _PART.finditer(text):
@@ -79,7 +79,7 @@ def size(text: object) -> Size:
     """``64KB`` as bytes. Raises ValueError with the mend in its words."""
     if isinstance(text, (int, float)) and not isinstance(text, bool):
         raise ValueError(f"a size needs a unit: write {text}B, {text}KB or {text}MB")
-    if isinstance(text, str) and re.fullmatch(r"\d+(\.\d+)?", text):
+    if isinstance(text, str) and re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
         raise ValueError(f"a size needs a unit: write {text}B, {text}KB or {text}MB")
     match = _SIZE.fullmatch(text) if isinstance(text, str) else None
     if match is None:
@@ -92,7 +92,7 @@ def size(text: object) -> Size:
 
 def percent(text: object) -> float:
     """``99.95%`` as 99.95. Raises ValueError."""
-    match = re.fullmatch(r"(\d{1,3}(?:\.\d+)?)%", text) if isinstance(text, str) else None
+    match = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]+)?)%", text) if isinstance(text, str) else None
     if match is None or not 0 <= float(match[1]) <= 100:
         raise ValueError(f"{text!r} is not a percentage: write 99.9%")
     return float(match[1])
