@@ -1,0 +1,87 @@
+"""What a server's certificate says, read once per certificate."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from cryptography import x509
+
+from probes.core.units import Duration, iso
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """The facts of one certificate; times are epoch seconds, ``names`` its subject alternative names (DNS and IP)."""
+
+    subject: str
+    issuer: str
+    names: tuple[str, ...]
+    starts: float
+    ends: float
+    serial: str
+    self_signed: bool
+
+
+@lru_cache(maxsize=512)
+def read(der: bytes) -> Certificate | None:
+    """The certificate in DER form, or None where it cannot be read (a hostile server may send anything)."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # cryptography warns of certificates that break the standard; they are facts here
+            found = x509.load_der_x509_certificate(der)
+            return Certificate(
+                subject=found.subject.rfc4514_string()[:1024],
+                issuer=found.issuer.rfc4514_string()[:1024],
+                names=_names(found),
+                starts=found.not_valid_before_utc.timestamp(),
+                ends=found.not_valid_after_utc.timestamp(),
+                serial=f"{found.serial_number:x}"[:64],
+                self_signed=found.subject == found.issuer,
+            )
+    except Exception:  # whatever the parser meets in hostile bytes
+        return None
+
+
+def _names(certificate: x509.Certificate) -> tuple[str, ...]:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return ()
+    values = (*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress)))
+    return tuple(values[:200])
+
+
+def facts(chain: Sequence[bytes], now: float | None = None) -> dict[str, Any]:
+    """The facts of the leaf of ``chain`` (DER, leaf first): ``expires_in``, ``issuer``, ``subject``, ``names`` ..., or none."""
+    leaf = read(chain[0]) if chain else None
+    if leaf is None:
+        return {}
+    return {
+        "expires_in": Duration(round(leaf.ends - (time.time() if now is None else now))),
+        "issuer": leaf.issuer,
+        "subject": leaf.subject,
+        "names": list(leaf.names),
+        "self_signed": leaf.self_signed,
+        "chain_length": len(chain),
+    }
+
+
+def evidence(chain: Sequence[bytes]) -> dict[str, Any]:
+    """The same for a person to read after a failure."""
+    leaf = read(chain[0]) if chain else None
+    if leaf is None:
+        return {"unreadable": True} if chain else {}
+    return {
+        "subject": leaf.subject,
+        "issuer": leaf.issuer,
+        "names": list(leaf.names[:20]),
+        "not_before": iso(leaf.starts),
+        "not_after": iso(leaf.ends),
+        "serial": leaf.serial,
+        "chain_length": len(chain),
+    }

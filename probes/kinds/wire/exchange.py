@@ -1,0 +1,291 @@
+"""One HTTP exchange, redirects included: each hop resolved, screened and timed anew, on a connection of its own."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import httpx
+
+from probes import __version__
+from probes.core.units import Size
+from probes.kinds.wire import content, trust
+from probes.kinds.wire.failure import Failed, failed
+from probes.kinds.wire.http1 import REDIRECTS
+from probes.kinds.wire.look import Look
+from probes.kinds.wire.transport import Exchange, Transport, fault_of
+from probes.kinds.wire.trust import Policy
+from probes.kinds.wire.way import Family, Way
+
+AGENT: Final = f"Probes/{__version__}"
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY", "PROPFIND", "REPORT", "PURGE")
+_HARMLESS: Final = {
+    "accept",
+    "accept-language",
+    "accept-encoding",
+    "user-agent",
+    "content-type",
+    "content-language",
+    "cache-control",
+    "host",
+}
+_SHOWN: Final = frozenset(
+    [
+        "accept-ranges",
+        "age",
+        "allow",
+        "alt-svc",
+        "cache-control",
+        "cf-cache-status",
+        "cf-ray",
+        "connection",
+        "content-encoding",
+        "content-language",
+        "content-length",
+        "content-range",
+        "content-type",
+        "date",
+        "etag",
+        "expires",
+        "keep-alive",
+        "last-modified",
+        "location",
+        "pragma",
+        "retry-after",
+        "server",
+        "server-timing",
+        "strict-transport-security",
+        "traceparent",
+        "transfer-encoding",
+        "vary",
+        "via",
+        "warning",
+        "x-amz-cf-id",
+        "x-amz-cf-pop",
+        "x-amz-request-id",
+        "x-amzn-requestid",
+        "x-amzn-trace-id",
+        "x-cache",
+        "x-correlation-id",
+        "x-frame-options",
+        "x-powered-by",
+        "x-ratelimit-limit",
+        "x-ratelimit-remaining",
+        "x-ratelimit-reset",
+        "x-request-id",
+        "x-runtime",
+        "x-served-by",
+        "x-trace-id",
+    ]
+)
+"""Response headers that are shown with their values; of the others only the names are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A request in plain values, as a target says it."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    query: Mapping[str, str]
+    body: str | None
+    json: Any
+    has_json: bool
+    form: Mapping[str, str] | None
+    basic: tuple[str, str] | None
+    bearer: str | None
+    policy: Policy
+    redirects: int
+    version: str
+    family: Family
+
+
+class _Request:
+    """What goes to the next hop: a redirect may take its body, its headers and its credentials away."""
+
+    def __init__(self, plain: Plain) -> None:
+        self.plain = plain
+        self.method = plain.method
+        self.url = httpx.URL(plain.url).copy_with(fragment=None)
+        if plain.query:
+            self.url = self.url.copy_merge_params(dict(plain.query))
+        self.headers = {name.lower(): value for name, value in plain.headers.items()}
+        self.body, kind = _body(plain)
+        if kind:
+            self.headers.setdefault("content-type", kind)
+        if plain.basic is not None:
+            token = base64.b64encode(":".join(plain.basic).encode()).decode()
+            self.headers["authorization"] = f"Basic {token}"
+        elif plain.bearer is not None:
+            self.headers["authorization"] = f"Bearer {plain.bearer}"
+
+    def build(self, cookies: httpx.Cookies | None, exchange: Exchange) -> httpx.Request:
+        headers = {"user-agent": AGENT, "accept": "*/*", "accept-encoding": content.ACCEPTED} | self.headers
+        try:
+            request = httpx.Request(self.method, self.url, headers=headers, content=self.body, extensions={"exchange": exchange})
+        except (UnicodeEncodeError, ValueError) as error:
+            raise failed("probe.internal", f"this request cannot be sent: {error}") from error
+        if cookies is not None:
+            cookies.set_cookie_header(request)
+        return request
+
+    def redirect(self, status: int, location: str) -> None:
+        """Become the request that a redirect asks for (RFC 9110, section 15.4). Raises Failed: ``redirect.*``."""
+        try:
+            there = self.url.join(location).copy_with(fragment=None)
+            there.raw_host.decode("ascii")
+        except (httpx.InvalidURL, UnicodeError, ValueError) as error:
+            raise failed("redirect.invalid", f"the redirect to {content.snippet(location, 200)!r} is not a URL: {error}") from error
+        if there.scheme not in ("http", "https"):
+            raise failed("redirect.blocked", f"the redirect leaves http and https: {content.snippet(location, 200)!r}")
+        if not there.host:
+            raise failed("redirect.invalid", f"the redirect to {content.snippet(location, 200)!r} names no host")
+        carries_body = self.body is not None and status in (307, 308)
+        if self.url.scheme == "https" and there.scheme == "http" and (carries_body or self._secretive()):
+            raise failed("redirect.blocked", f"the redirect would carry credentials to plain http: {shown(there)}")
+        if (status == 303 and self.method != "HEAD") or (status in (301, 302) and self.method == "POST"):
+            self.method = "GET"
+            self.body = None
+            self.headers.pop("content-type", None)
+        if _origin(there) != _origin(self.url):  # what was configured is for the origin that was configured
+            kept = self.headers.get("content-type") if self.body is not None else None
+            self.headers = {} if kept is None else {"content-type": kept}
+        self.url = there.copy_with(userinfo=b"")
+
+    def _secretive(self) -> bool:
+        return self.plain.policy.certificate is not None or any(name not in _HARMLESS for name in self.headers)
+
+
+def _body(plain: Plain) -> tuple[bytes | None, str | None]:
+    if plain.has_json:
+        return json.dumps(plain.json, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"), "application/json"
+    if plain.form is not None:
+        return urlencode(plain.form).encode(), "application/x-www-form-urlencoded"
+    return (None, None) if plain.body is None else (plain.body.encode("utf-8", "replace"), "text/plain; charset=utf-8")
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int]:
+    return url.scheme, url.host, url.port or {"http": 80, "https": 443}[url.scheme]
+
+
+def shown(url: httpx.URL) -> str:
+    """A URL for people: without user, password and fragment, and not endless."""
+    return content.snippet(str(url.copy_with(userinfo=b"", fragment=None)), 2048)
+
+
+@cache
+def _client() -> httpx.AsyncClient:
+    """The one client: it keeps neither connections nor cookies."""
+    never = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+    return httpx.AsyncClient(transport=Transport(), cookies=never, trust_env=False)
+
+
+async def follow(plain: Plain, seen: Look, cookies: httpx.Cookies | None = None) -> None:
+    """Send the request, follow its redirects, and note in ``seen`` what the last hop answered.
+
+    Raises:
+        Failed: with ``seen`` holding what was seen until then.
+    """
+    request = _Request(plain)
+    hops: list[dict[str, Any]] = []
+    visited: set[tuple[str, str, str]] = set()
+    while True:
+        context = trust.context(plain.policy, seen.context.base) if request.url.scheme == "https" else None
+        if not hops:
+            seen.restart()
+        way = seen.way(plain.family)
+        exchange = Exchange(way, context, plain.version, follow=plain.redirects > 0)
+        outgoing = request.build(cookies, exchange)
+        step = (request.method, str(request.url), outgoing.headers.get("cookie", ""))
+        if step in visited:
+            raise failed("redirect.loop", f"the redirects go in a circle: {shown(request.url)} again after {len(hops)}")
+        visited.add(step)
+        seen.evidence["url"] = shown(request.url)
+        seen.facts |= {"url": shown(request.url), "redirects": len(hops)}
+        started = time.monotonic()
+        try:
+            response = await _client().send(outgoing, stream=True, follow_redirects=False)
+        except httpx.HTTPError as error:
+            if exchange.reply is not None:
+                _note_head(seen, exchange.reply.status, exchange.reply.reason, _texts(exchange))
+                seen.facts["size"] = Size(len(exchange.reply.body))
+                seen.evidence["body"] = content.snippet(bytes(exchange.reply.body[:1200]).decode("utf-8", "replace"))
+            raise Failed(fault_of(error)) from error
+        if exchange.reply is None:  # another transport took the request, such as a mock
+            await response.aread()
+            way.phases["wait"] = time.monotonic() - started
+        hops.append(
+            {"method": request.method, "url": shown(request.url), "status": response.status_code, "ip": way.ip} | _timed(way)
+        )
+        if len(hops) > 1:
+            seen.evidence["hops"] = hops
+        location = response.headers.get("location")
+        if not (plain.redirects and response.status_code in REDIRECTS and location):
+            break
+        _note_head(seen, response.status_code, response.reason_phrase, response.headers)
+        if len(hops) > plain.redirects:
+            raise failed(
+                "redirect.too_many", f"there are more than {plain.redirects} redirects; the last goes to {location[:200]!r}"
+            )
+        if "set-cookie" in response.headers:
+            cookies = httpx.Cookies() if cookies is None else cookies
+            cookies.extract_cookies(response)
+        request.redirect(response.status_code, location)
+    if cookies is not None and "set-cookie" in response.headers:
+        cookies.extract_cookies(response)
+    _note_head(seen, response.status_code, response.reason_phrase, response.headers)
+    await _note_body(seen, exchange, response)
+    _note_tls(seen, way)
+
+
+def _timed(way: Way) -> dict[str, Any]:
+    return {"phases_ms": {name: round(seconds * 1000, 3) for name, seconds in way.phases.items()}}
+
+
+def _texts(exchange: Exchange) -> httpx.Headers:
+    return httpx.Headers(exchange.reply.headers if exchange.reply else [])
+
+
+def _note_head(seen: Look, status: int, reason: str, headers: httpx.Headers) -> None:
+    seen.facts["status"] = status
+    names = {name: headers[name] for name in headers}
+    seen.facts["header"] = names
+    seen.evidence["response"] = {
+        "status": f"{status} {content.snippet(reason, 100)}".strip(),
+        "headers": {name: content.snippet(value, 500) for name, value in names.items() if name in _SHOWN},
+        "hidden_headers": [content.snippet(name, 100) for name in names if name not in _SHOWN][:50],
+    }
+
+
+async def _note_body(seen: Look, exchange: Exchange, response: httpx.Response) -> None:
+    kind = response.headers.get("content-type")
+    if exchange.reply is None:
+        raw = body = response.content
+    else:
+        raw = bytes(exchange.reply.body)
+        exchange.reply.body.clear()
+        seen.facts["size"] = Size(len(raw))
+        encodings = re.split(r"[\s,]+", response.headers.get("content-encoding", "").lower())
+        body = await content.decode(raw, encodings)
+        seen.facts["http_version"] = exchange.reply.version
+    seen.facts["size"] = Size(len(raw))
+    text = content.read(body, kind)
+    seen.facts["body"] = content.parse(text, kind)
+    if text:
+        seen.evidence["body"] = content.snippet(text)
+
+
+def _note_tls(seen: Look, way: Way) -> None:
+    found = way.certificate()
+    if way.version is not None:
+        seen.facts |= {"tls_version": way.version, "cipher": way.cipher}
+    seen.facts |= {name: found[name] for name in ("expires_in", "issuer", "subject", "names") if name in found}

@@ -1,0 +1,298 @@
+"""One TCP connection. What is waited for is stamped by the kernel when it arrives, so a late event loop changes no number.
+
+Our own clock is read only right before our own sends. All marks are :func:`time.monotonic` seconds: the kernel's stamp (real time)
+is used as an age, the difference to the real time at the moment of reading, so a clock that is set meanwhile is noticed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import struct
+import sys
+import time
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from probes.kinds.wire.failure import Failed, failed, system
+from probes.kinds.wire.poller import Poller, poller
+
+CHUNK: Final = 65536
+STAGGER: Final = 0.25
+"""Seconds until the next address is tried as well (RFC 8305, section 5: "Connection Attempt Delay")."""
+_STAMPS: Final = 35 if sys.platform == "linux" and struct.calcsize("l") == 8 else 0  # SO_TIMESTAMPNS of asm-generic/socket.h
+_TIMESPEC: Final = struct.Struct("@ll")
+_ROOM: Final = socket.CMSG_SPACE(_TIMESPEC.size)
+_TCP_INFO: Final = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" else None
+_RTT, _RETRANSMITS = 68, 100  # offsets in struct tcp_info of linux/tcp.h: tcpi_rtt (microseconds), tcpi_total_retrans
+_GREED: Final = 16
+_STEP: Final = 1_000_000  # nanoseconds by which real and steady time may part before the real one counts as set
+
+_pin: socket.socket | None = None
+
+
+def _pin_stamps() -> None:
+    """The kernel stamps packets only while some socket asks for it, and starts late: keep one that always does."""
+    global _pin  # noqa: PLW0603  # one for the process, for ever
+    if _pin is None and _STAMPS:
+        _pin = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        _pin.setsockopt(socket.SOL_SOCKET, _STAMPS, 1)
+
+
+class Expired(Exception):
+    """The deadline passed before what was waited for arrived."""
+
+
+class Link:
+    """A connection to ``address``, with a ``deadline`` for everything that arrives.
+
+    Attributes:
+        address: IP address.
+        where: ``address:port`` for messages.
+        connect: seconds the network took to open it; valid once open.
+        clock: ``loop`` as soon as one arrival could not be stamped by the kernel.
+        received: bytes taken from the socket.
+    """
+
+    def __init__(self, address: str, port: int, deadline: float) -> None:
+        """Start to connect. Raises OSError: of the machine, or of a network that refuses at once."""
+        _pin_stamps()
+        self.address = address
+        self.where = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+        self.connect = 0.0
+        self.clock: Literal["kernel", "loop"] = "kernel" if _STAMPS else "loop"
+        self.received = 0
+        self._deadline = deadline
+        self._expired = False
+        self._out = memoryview(b"")
+        self._broken: OSError | None = None
+        self._greed = 0
+        self._loop = asyncio.get_running_loop()
+        self._poller: Poller = poller()
+        self.waiter: asyncio.Future[None] | None = None
+        host, _, zone = address.partition("%")
+        place = (host, port, 0, socket.if_nametoindex(zone) if zone else 0) if ":" in host else (host, port)
+        self._socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+        self._timer: asyncio.TimerHandle | None = None
+        self._open = False
+        try:
+            self._socket.setblocking(False)
+            if _STAMPS:
+                self._socket.setsockopt(socket.SOL_SOCKET, _STAMPS, 1)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._dialled = time.monotonic()
+            self._offset = time.time_ns() - time.monotonic_ns()
+            code = self._socket.connect_ex(place)
+            if code not in (0, errno.EINPROGRESS):
+                raise OSError(code, errno.errorcode.get(code, ""))
+            self._fd = self._socket.fileno()
+            self._poller.add(self._fd, self._wake)
+            self._open = True
+        except BaseException:
+            self._socket.close()
+            raise
+        self._timer = self._loop.call_later(max(0.0, deadline - self._dialled), self._expire)
+
+    def _wake(self) -> None:
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(None)
+
+    def _expire(self) -> None:
+        self._expired = True
+        self._wake()
+
+    async def _wait(self, *, write: bool = False) -> None:
+        """Until something may have happened. What arrived before the deadline counts, however late we come to look."""
+        if self._expired:
+            raise Expired
+        self._greed = 0
+        self.waiter = self._loop.create_future()
+        self._poller.arm(self._fd, write=write)
+        try:
+            await self.waiter
+        finally:
+            self.waiter = None
+
+    def arm(self) -> None:
+        """About to wait for the connection to open."""
+        self._poller.arm(self._fd, write=True)
+
+    def opened(self) -> bool:
+        """Whether the connection is open by now. Raises OSError when it failed, :class:`Expired`."""
+        code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, errno.errorcode.get(code, ""))
+        try:
+            self._socket.getpeername()
+        except OSError as error:
+            if error.errno != errno.ENOTCONN:
+                raise
+            if self._expired:
+                raise Expired from None
+            return False
+        self.connect = self._round_trip()
+        return True
+
+    def _round_trip(self) -> float:
+        """The kernel's own measure of SYN to SYN-ACK; when a SYN was lost, the wait was real and our clock has it."""
+        elapsed = time.monotonic() - self._dialled
+        if _TCP_INFO is not None:
+            info = self._socket.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _RETRANSMITS + 4)
+            if len(info) >= _RETRANSMITS + 4:
+                (rtt,), (again,) = struct.unpack_from("=I", info, _RTT), struct.unpack_from("=I", info, _RETRANSMITS)
+                if rtt and not again:
+                    return float(min(rtt / 1e6, elapsed))
+        self.clock = "loop"
+        return elapsed
+
+    def put(self, data: bytes) -> float:
+        """Queue ``data`` and send what the kernel takes; the rest follows while receiving. Returns the first byte's mark."""
+        self._out = memoryview(bytes(self._out) + data) if self._out else memoryview(data)
+        mark = time.monotonic()
+        self._flush()
+        return mark
+
+    def _flush(self) -> None:
+        try:
+            while self._out:
+                self._out = self._out[self._socket.send(self._out) :]
+        except BlockingIOError:
+            return
+        except OSError as error:  # the other side may have answered before it hung up: read on
+            self._out = memoryview(b"")
+            self._broken = error
+
+    async def receive(self) -> tuple[bytes, float]:
+        """Some bytes and the mark of their arrival; no bytes at the end of the stream.
+
+        Raises:
+            Expired: nothing came before the deadline.
+            Failed: ``conn.reset`` and the like.
+        """
+        while True:
+            if self._out:
+                self._flush()
+            try:
+                data, ancillary, _, _ = self._socket.recvmsg(CHUNK, _ROOM)
+            except BlockingIOError:
+                await self._wait(write=bool(self._out))
+                continue
+            except OSError as error:
+                raise system(error, self.where) from error
+            if not data:
+                if self._broken is not None:
+                    raise system(self._broken, self.where) from self._broken
+                return data, time.monotonic()
+            mark = self._arrival(ancillary)
+            if mark > self._deadline:
+                raise Expired
+            self.received += len(data)
+            self._greed += 1
+            if self._greed >= _GREED:  # a sender faster than us may not keep the loop
+                self._greed = 0
+                await asyncio.sleep(0)
+            return data, mark
+
+    def _arrival(self, ancillary: Sequence[tuple[int, int, bytes]]) -> float:
+        steady, real = time.monotonic_ns(), time.time_ns()
+        if ancillary and abs(real - steady - self._offset) < _STEP:
+            seconds, nanoseconds = _TIMESPEC.unpack_from(ancillary[0][2])
+            age = real - (seconds * 1_000_000_000 + nanoseconds)
+            mark = (steady - max(age, 0)) / 1e9
+            if age > -_STEP and mark >= self._dialled:
+                return mark
+        self.clock = "loop"
+        return steady / 1e9
+
+    def close(self) -> None:
+        """Give the descriptor back, at once; twice is once."""
+        if self._open:
+            self._open = False
+            if self._timer is not None:
+                self._timer.cancel()
+            self._poller.drop(self._fd)
+            self._socket.close()
+
+
+async def connect(addresses: Sequence[str], port: int, deadline: float) -> Link:
+    """Open a connection to the first of ``addresses`` that answers; the next is tried after :data:`STAGGER` or a failure.
+
+    Raises:
+        Expired: the deadline passed first.
+        Failed: none could be reached; the most telling of their errors.
+    """
+    links: list[Link] = []
+    failures: list[Failed] = []
+    left = _alternate(addresses)
+    winner: Link | None = None
+    try:
+        while left or links:
+            until = None
+            if left:
+                address = left.pop(0)
+                until = time.monotonic() + STAGGER if left else None
+                try:
+                    links.append(Link(address, port, deadline))
+                except OSError as error:
+                    failures.append(system(error, f"{address} port {port}"))
+                    continue
+            known = len(failures)
+            while links and (until is None or time.monotonic() < until):
+                for link in tuple(links):
+                    try:
+                        if link.opened():
+                            winner = link
+                            return link
+                    except OSError as error:
+                        failures.append(system(error, link.where))
+                        links.remove(link)
+                        link.close()
+                if left and len(failures) > known:
+                    break
+                if links:
+                    await _any(links, until)
+    finally:
+        for link in links:
+            if link is not winner:
+                link.close()
+    raise max(failures, key=_telling, default=failed("conn.unreachable", "there is no address to connect to"))
+
+
+async def _any(links: Sequence[Link], until: float | None) -> None:
+    """Wait until something may have happened to one of ``links``, or ``until``."""
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[None] = loop.create_future()
+    timer = None if until is None else loop.call_later(max(0.0, until - time.monotonic()), _settle, waiter)
+    for link in links:
+        link.waiter = waiter
+        link.arm()
+    try:
+        await waiter
+    finally:
+        for link in links:
+            link.waiter = None
+        if timer is not None:
+            timer.cancel()
+
+
+def _settle(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+def _alternate(addresses: Sequence[str]) -> list[str]:
+    """Families in turn, beginning with the first one's (RFC 8305, section 4)."""
+    first = [address for address in addresses if (":" in address) == (":" in addresses[0])]
+    other = [address for address in addresses if (":" in address) != (":" in addresses[0])]
+    mixed: list[str] = []
+    for index in range(max(len(first), len(other))):
+        mixed += first[index : index + 1] + other[index : index + 1]
+    return mixed
+
+
+def _telling(failure: Failed) -> int:
+    """A refusal says more than silence, silence more than a network without a way, and that more than trouble of ours."""
+    order = ("probe", "unreachable", "timeout", "conn")
+    family, _, name = failure.fault.kind.partition(".")
+    return order.index(name if name in order else family)

@@ -1,0 +1,146 @@
+"""The wire as an httpx transport: httpx stays the client everyone knows, the wire keeps the time.
+
+``httpx.AsyncClient(transport=Transport())``; ``response.extensions["exchange"]`` holds what was measured.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from dataclasses import dataclass, field
+from typing import Final
+
+import httpx
+
+from probes.core.fault import Fault
+from probes.kinds.wire import trust
+from probes.kinds.wire.failure import Failed
+from probes.kinds.wire.http1 import Reply, Request, converse
+from probes.kinds.wire.link import Expired
+from probes.kinds.wire.trust import Policy
+from probes.kinds.wire.way import Way
+
+PORTS: Final = {"http": 80, "https": 443}
+_DEFAULT_TIMEOUT: Final = 30.0
+_ERRORS: Final[tuple[tuple[str, type[httpx.TransportError]], ...]] = (
+    ("timeout.response", httpx.ReadTimeout),
+    ("timeout.body", httpx.ReadTimeout),
+    ("timeout.", httpx.ConnectTimeout),
+    ("http.", httpx.RemoteProtocolError),
+    ("body.", httpx.RemoteProtocolError),
+    ("conn.reset", httpx.ReadError),
+    ("conn.closed", httpx.ReadError),
+    ("probe.internal", httpx.LocalProtocolError),
+)
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What one request wants of the wire, given in ``request.extensions["exchange"]``, and what came of it.
+
+    Attributes:
+        way: the way gone, with its deadline and phases.
+        context: TLS policy for https.
+        version: ``1.1`` or ``1.0``.
+        follow: the caller follows redirects, so their bodies are not read.
+        replies: the answer, also one whose body broke off.
+    """
+
+    way: Way
+    context: ssl.SSLContext | None = None
+    version: str = "1.1"
+    follow: bool = False
+    replies: list[Reply] = field(default_factory=list)
+
+    @property
+    def reply(self) -> Reply | None:
+        """The answer, or None while there is none."""
+        return self.replies[0] if self.replies else None
+
+
+class Unreached(httpx.TransportError):
+    """A failure that httpx has no name for; ``__cause__`` is the :class:`~probes.kinds.wire.failure.Failed`."""
+
+
+class _Bytes(httpx.AsyncByteStream):
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    async def __aiter__(self):  # type: ignore[no-untyped-def]  # an async generator, typed by the base class
+        yield self._data
+
+
+class Transport(httpx.AsyncBaseTransport):
+    """One fresh connection per request, measured by the kernel's stamps; bodies are limited to 10 MB.
+
+    Args:
+        policy: TLS policy of requests that bring no :class:`Exchange` of their own.
+        loopback: whether they may visit loopback.
+
+    Errors are httpx's; the ``__cause__`` of each is a :class:`~probes.kinds.wire.failure.Failed` with its fault.
+    """
+
+    def __init__(self, policy: Policy | None = None, *, loopback: bool = True) -> None:
+        self._policy = policy or Policy(alpn=("http/1.1",))
+        self._loopback = loopback
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send ``request``. Raises httpx.TransportError."""
+        url, body = request.url, await request.aread()
+        exchange = request.extensions.get("exchange")
+        if not isinstance(exchange, Exchange):
+            exchange = self._exchange(request)
+        headers = [
+            (name, value) for name, value in request.headers.raw if name.lower() not in (b"connection", b"transfer-encoding")
+        ]
+        sent = Request(request.method.encode("ascii"), url.raw_path, headers, body, exchange.version, exchange.follow)
+        way, context = exchange.way, exchange.context if url.scheme == "https" else None
+        try:
+            try:
+                channel = await way.go(url.raw_host.decode("ascii").strip("[]"), url.port or PORTS[url.scheme], context)
+                reply = await converse(channel, way, sent, exchange.replies)
+            except Expired:
+                raise way.late() from None
+            finally:
+                way.close()
+        except Failed as error:
+            raise _translated(error, request) from error
+        except KeyError:
+            raise httpx.UnsupportedProtocol(f"{url.scheme} is neither http nor https", request=request) from None
+        extensions = {
+            "exchange": exchange,
+            "http_version": f"HTTP/{reply.version}".encode(),
+            "reason_phrase": reply.reason.encode(),
+        }
+        return httpx.Response(reply.status, headers=reply.headers, stream=_Bytes(bytes(reply.body)), extensions=extensions)
+
+    def _exchange(self, request: httpx.Request) -> Exchange:
+        limits = [seconds for seconds in request.extensions.get("timeout", {}).values() if seconds]
+        timeout = max(limits, default=_DEFAULT_TIMEOUT)
+        way = Way(time.monotonic() + timeout, timeout, "any", self._loopback)
+        return Exchange(way, trust.context(self._policy) if request.url.scheme == "https" else None)
+
+
+def _translated(failure: Failed, request: httpx.Request) -> httpx.TransportError:
+    kind = failure.fault.kind
+    error: type[httpx.TransportError] = Unreached if failure.fault.ours else httpx.ConnectError
+    error = next((known for prefix, known in _ERRORS if kind.startswith(prefix)), error)
+    return error(f"{kind}: {failure}", request=request)
+
+
+def fault_of(error: httpx.HTTPError) -> Fault:
+    """The fault behind an error of an httpx client, ours or a stranger's (another transport, a mock)."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, Failed):
+            return cause.fault
+        cause = cause.__cause__
+    kinds: tuple[tuple[type[Exception], str], ...] = (
+        (httpx.ConnectTimeout, "timeout.connect"),
+        (httpx.TimeoutException, "timeout.response"),
+        (httpx.ConnectError, "conn.refused"),
+        (httpx.NetworkError, "conn.reset"),
+        (httpx.RemoteProtocolError, "http.protocol"),
+    )
+    kind = next((kind for known, kind in kinds if isinstance(error, known)), "probe.internal")
+    return Fault(kind, str(error) or type(error).__name__)

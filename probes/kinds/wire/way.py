@@ -1,0 +1,115 @@
+"""The way to a host: resolve, screen, connect, shake hands; each phase timed, and noted also when the way ends early."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from probes.kinds.wire import certificate, resolver
+from probes.kinds.wire.failure import Failed, failed, late
+from probes.kinds.wire.link import Expired, Link, connect
+from probes.kinds.wire.screen import screen
+from probes.kinds.wire.secure import Secure
+
+Family = Literal["any", 4, 6]
+Channel = Link | Secure
+_GRACE: Final = 0.25
+
+
+@dataclass(slots=True)
+class Way:
+    """One way to one place, filled in as it is gone.
+
+    Attributes:
+        deadline: :func:`time.monotonic` seconds at which the run must be over; ``timeout`` is what was granted, for messages.
+        family: of the address wanted.
+        loopback: whether loopback may be visited.
+        phase: what is under way.
+        phases: seconds of what was completed.
+        ip: the address connected to, or tried.
+        clock: ``loop`` as soon as one wait was not stamped by the kernel.
+        chain: certificates the server sent (DER).
+        version: of TLS; ``cipher`` its suite.
+    """
+
+    deadline: float
+    timeout: float
+    family: Family = "any"
+    loopback: bool = True
+    phase: str = "resolve"
+    phases: dict[str, float] = field(default_factory=dict)
+    ip: str | None = None
+    port: int = 0
+    clock: Literal["kernel", "loop"] = "loop"
+    chain: tuple[bytes, ...] = ()
+    version: str | None = None
+    cipher: str | None = None
+    channel: Channel | None = None
+
+    async def go(self, host: str, port: int, context: ssl.SSLContext | None = None, name: str | None = None) -> Channel:
+        """Open the channel to ``host`` (a name, or an address without brackets); TLS with ``context``, for ``name``.
+
+        Raises:
+            Failed: why it could not be opened. Expired: to be turned into words by :meth:`late`.
+        """
+        self.port = port
+        addresses = await self._addresses(host)
+        self.phase, self.ip = "connect", addresses[0]
+        link = await connect(addresses, port, self.deadline)
+        self.channel = link
+        self.ip, self.clock = link.address, link.clock
+        self.phases["connect"] = link.connect
+        self.phase = "tls" if context else "wait"
+        if context is None:
+            return link
+        secure = self.channel = Secure(link, context, name or host)
+        try:
+            await secure.handshake()
+        finally:
+            self.chain, self.version, self.cipher = secure.chain, secure.version, secure.cipher
+            if secure.chain:  # also when it was not accepted: the server had done its part
+                self.phases["tls"] = secure.seconds
+        self.phase = "wait"
+        return secure
+
+    async def _addresses(self, host: str) -> tuple[str, ...]:
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise Expired
+        try:
+            async with asyncio.timeout(left + _GRACE):
+                answer = await resolver.resolve(host, timeout=left, family=self.family)
+        except TimeoutError:
+            raise Expired from None
+        self.phases["resolve"] = answer.seconds
+        for address in answer.addresses:
+            refusal = screen(address, loopback=self.loopback)
+            if refusal is not None:
+                self.ip = address
+                raise failed("ssrf.blocked", f"{host}: {refusal}" if host != address else refusal)
+        return answer.addresses
+
+    @property
+    def where(self) -> str:
+        """``10.0.0.7:443``, as far as known."""
+        if self.ip is None:
+            return "no address yet"
+        return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
+
+    def late(self) -> Failed:
+        """The failure that a deadline passing now means."""
+        return late(self.phase, self.where, self.timeout)
+
+    def close(self) -> None:
+        """Close the channel, if one was opened, and note which clock stamped it."""
+        if self.channel is not None:
+            link = self.channel.link if isinstance(self.channel, Secure) else self.channel
+            self.clock = link.clock
+            self.channel.close()
+
+    def certificate(self) -> dict[str, Any]:
+        """The facts of the server's certificate; none without TLS."""
+        return certificate.facts(self.chain)
