@@ -1,6 +1,6 @@
 """What is measured: one table of metrics, and the samples of one result.
 
-A metric costs money per name and dimension values, so each row says whether it is on by default.
+A metric costs money per name and dimension values, so each row says from which level on it is recorded (``metrics:`` of a check).
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from probes.core.check import Check
 from probes.core.units import instant
 
 Unit = Literal["Percent", "Milliseconds", "Count", "None"]
+Level = Literal["none", "lean", "standard", "full"]
+LEVELS: Final[tuple[Level, ...]] = ("none", "lean", "standard", "full")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +30,11 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One row: ``level`` says whether it is recorded without being asked for (``on``) or by name (``off``)."""
+    """One row: ``level`` is the lowest at which it is recorded; ``none`` for what a location or channel records about itself."""
 
     unit: Unit
     dimensions: tuple[str, ...]
-    level: Literal["on", "off"]
+    level: Level
     doc: str
 
 
@@ -40,21 +42,21 @@ METRICS: Final[dict[str, Metric]] = {
     "Availability": Metric(
         "Percent",
         ("Check", "Location"),
-        "on",
+        "lean",
         "100 for a run that passed or degraded, 0 for one that failed; absent when errored, skipped or in maintenance, "
         "so that its average is the SLI",
     ),
-    "Latency": Metric("Milliseconds", ("Check", "Location"), "on", "latency of observed runs"),
-    "Degraded": Metric("Count", ("Check", "Location"), "off", "1 for a degraded run, else 0"),
-    "PhaseTime": Metric("Milliseconds", ("Check", "Location", "Phase"), "off", "time of one phase of a run"),
-    "ExpiresIn": Metric("None", ("Check",), "on", "days until the certificate expires"),
-    "ErrorBudgetRemaining": Metric("Percent", ("Check",), "on", "what is left of the objective's error budget, each 5 minutes"),
-    "BurnRate": Metric("None", ("Check", "Window"), "off", "budget spent over budget due by now"),
-    "RunsDue": Metric("Count", ("Location",), "on", "runs that were due"),
-    "RunsDone": Metric("Count", ("Location",), "on", "runs that were reported"),
-    "RunsErrored": Metric("Count", ("Location",), "on", "runs that gave no evidence because of us"),
-    "Lateness": Metric("Milliseconds", ("Location",), "on", "start of a run minus its due time"),
-    "AlertsFailed": Metric("Count", ("Channel",), "on", "alerts that a channel refused for good"),
+    "Latency": Metric("Milliseconds", ("Check", "Location"), "standard", "latency of observed runs"),
+    "Degraded": Metric("Count", ("Check", "Location"), "full", "1 for a degraded run, else 0"),
+    "PhaseTime": Metric("Milliseconds", ("Check", "Location", "Phase"), "full", "time of one phase of a run"),
+    "ExpiresIn": Metric("None", ("Check",), "lean", "days until the certificate expires"),
+    "ErrorBudgetRemaining": Metric("Percent", ("Check",), "lean", "what is left of the objective's error budget, each 5 minutes"),
+    "BurnRate": Metric("None", ("Check", "Window"), "full", "budget spent over budget due by now"),
+    "RunsDue": Metric("Count", ("Location",), "none", "runs that were due"),
+    "RunsDone": Metric("Count", ("Location",), "none", "runs that were reported"),
+    "RunsErrored": Metric("Count", ("Location",), "none", "runs that gave no evidence because of us"),
+    "Lateness": Metric("Milliseconds", ("Location",), "none", "start of a run minus its due time"),
+    "AlertsFailed": Metric("Count", ("Channel",), "none", "alerts that a channel refused for good"),
 }
 """Every metric by name, in CloudWatch's own style."""
 
@@ -65,28 +67,30 @@ def sample(name: str, value: float, at: float, **dimensions: str) -> Sample:
     return Sample(name, row.unit, float(value), {d: dimensions[d.lower()] for d in row.dimensions if d.lower() in dimensions}, at)
 
 
+def wanted(check: Check, name: str) -> bool:
+    """Whether the check's level includes the metric."""
+    return LEVELS.index(METRICS[name].level) <= LEVELS.index(check.metrics.get("level", "standard"))
+
+
 def samples(check: Check, document: Mapping[str, Any]) -> list[Sample]:
     """The samples of one run, from its result document (:meth:`probes.core.result.Result.document`).
 
     Runs that errored, were skipped or lie in maintenance (``muted``) say nothing about the target and give none.
-    ``check.metrics``: ``by`` leaves out dimensions (``[check]``), ``also`` adds metrics that are off by default.
+    ``check.metrics``: ``level`` says which, ``by`` leaves out dimensions (``["check"]``).
     """
     outcome = document["outcome"]
     if outcome in ("errored", "skipped") or document.get("muted"):
         return []
-    by = {name.lower() for name in check.metrics.get("by", ("check", "location"))}
-    also = set(check.metrics.get("also", ()))
+    by = check.metrics.get("by", ("check", "location"))
     at = instant(document["at"])
     where = {name: value for name, value in (("check", check.id), ("location", document["location"])) if name in by}
 
     found = [sample("Availability", 0.0 if outcome == "failed" else 100.0, at, **where)]
     if document["latency_ms"] is not None:
         found.append(sample("Latency", document["latency_ms"], at, **where))
-    if "Degraded" in also:
-        found.append(sample("Degraded", outcome == "degraded", at, **where))
-    if "PhaseTime" in also:
-        found += [sample("PhaseTime", value, at, phase=phase, **where) for phase, value in document["phases_ms"].items()]
+    found.append(sample("Degraded", outcome == "degraded", at, **where))
+    found += [sample("PhaseTime", value, at, phase=phase, **where) for phase, value in document["phases_ms"].items()]
     expires = document.get("facts", {}).get("expires_in")
     if check.kind == "tls" and isinstance(expires, (int, float)):
         found.append(sample("ExpiresIn", expires / 86400, at, check=check.id))
-    return found
+    return [one for one in found if wanted(check, one.name)]
