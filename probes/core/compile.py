@@ -16,7 +16,7 @@ TIMEOUT: Final = 10.0
 METRICS: Final = MetricsShape(by=("check", "location"))
 
 
-def compile(spec: Spec) -> Plan:
+def compile(spec: Spec) -> Plan:  # noqa: A001  # the verb of the house
     """The plan of a specification: every default resolved, content-addressed by its digest."""
     plan = Plan(
         service=spec.service,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Final
 
 from probes.core import compile as compiler
-from probes.core import expression, shapes, slo
+from probes.core import expression, slo
 from probes.core.check import Check
+from probes.core.plan import HERE
 from probes.core.reading import Path, Reader
 from probes.core.units import Duration
 from probes.core.written import Spec, Written
@@ -18,33 +19,57 @@ LEAST_EVERY_ON_AWS: Final = 10.0
 
 def crosscheck(spec: Spec, readers: list[Reader]) -> None:
     """Add what only the whole can tell to the problems of the readers."""
-    for name, written in spec.checks.items():
-        _names(spec, written, ("checks", name))
-    policies: dict[tuple[str, str], shapes.Policy] = {("groups", name): group for name, group in spec.groups.items()}
-    for place, policy in {**policies, ("defaults", ""): spec.defaults}.items():
-        reader, path = spec.places.get(place, (readers[0], ()))
-        _known(reader, "location", policy.locations or (), compiler.locations(spec), (*path, "locations"))
+    for reader in readers:
+        _names(spec, reader, readers)
     _cycles(spec)
     for name, written in spec.checks.items():
         if _resolvable(spec, written):
             _numbers(spec, written, compiler.check(spec, name), ("checks", name))
-    _channels(spec)
-    _reach(spec, readers[0])
-    _unused(spec, readers)
+    if not any(problem.severity == "error" for problem in readers[0].problems):
+        _reach(spec, readers[0])
+        _unused(spec, readers)
 
 
-def _known(reader: Reader, what: str, names: Iterable[str], known: Iterable[str], path: Path) -> None:
-    for number, name in enumerate(names):
-        if name not in known:
-            reader.unknown_name(what, name, list(known), (*path, number))
+def _names(spec: Spec, reader: Reader, readers: list[Reader]) -> None:
+    """Every name in the data of one file is declared in some file, also where the shape round it is wrong."""
+    data = reader.source.data
+
+    def declared(section: str) -> set[str]:
+        sections = (each.source.data.get(section) for each in readers)
+        return {str(name) for names in sections if isinstance(names, dict) for name in names}
+
+    def known(what: str, names: Any, options: Collection[str], path: Path) -> None:
+        for number, name in enumerate(names if isinstance(names, list) else []):
+            if isinstance(name, str) and name not in options and "${{" not in name:
+                reader.unknown_name(what, name, options, (*path, number))
+
+    locations = declared("locations") or {HERE}
+    groups, checks, channels = declared("groups"), declared("checks"), {*declared("channels"), "console"}
+    for path in (("defaults",), *_below(data, "groups"), *_below(data, "checks")):
+        policy = _at(data, path)
+        if isinstance(policy, dict):
+            known("location", policy.get("locations"), locations, (*path, "locations"))
+            known("check", policy.get("depends_on"), checks, (*path, "depends_on"))
+            group = policy.get("group")
+            if isinstance(group, str) and group not in groups and "${{" not in group:
+                reader.unknown_name("group", group, groups, (*path, "group"))
+    for number, route in enumerate(data["routes"] if isinstance(data.get("routes"), list) else []):
+        if isinstance(route, dict):
+            known("channel", route.get("notify"), channels, ("routes", number, "notify"))
+            escalate = route.get("escalate")
+            if isinstance(escalate, dict):
+                known("channel", escalate.get("notify"), channels, ("routes", number, "escalate", "notify"))
 
 
-def _names(spec: Spec, written: Written, path: Path) -> None:
-    shape, reader = written.shape, written.reader
-    if shape.group is not None and shape.group not in spec.groups:
-        reader.unknown_name("group", shape.group, spec.groups, (*path, "group"))
-    _known(reader, "location", shape.locations or (), compiler.locations(spec), (*path, "locations"))
-    _known(reader, "check", shape.depends_on, {*spec.checks, *spec.broken}, (*path, "depends_on"))
+def _below(data: Mapping[str, Any], section: str) -> list[Path]:
+    names = data.get(section)
+    return [(section, name) for name in names] if isinstance(names, dict) else []
+
+
+def _at(data: Any, path: Path) -> Any:
+    for part in path:
+        data = data.get(part) if isinstance(data, dict) else None
+    return data
 
 
 def _resolvable(spec: Spec, written: Written) -> bool:
@@ -91,25 +116,14 @@ def _numbers(spec: Spec, written: Written, check: Check, path: Path) -> None:
     if far and check.every < LEAST_EVERY_ON_AWS:
         message = f"`every: {Duration(check.every)}` is below {Duration(LEAST_EVERY_ON_AWS)}, the shortest on AWS ({far[0]})"
         reader.complain("every", message, _written_at(reader, path, "every"))
-    if check.slo and (words := slo.warning(check.slo, check.every, len(check.locations))):
+    if check.slo and (words := slo.warning(check, len(check.locations))):
         reader.complain("slo", words, _written_at(reader, path, "slo"), severity="warning")
 
 
 def _written_at(reader: Reader, path: Path, *keys: str) -> Path:
     """The first of ``keys`` that the check itself writes; otherwise the check."""
-    data: Any = reader.source.data
-    for part in path:
-        data = data[part]
+    data = _at(reader.source.data, path)
     return next(((*path, key) for key in keys if key in data), path)
-
-
-def _channels(spec: Spec) -> None:
-    known = {*spec.channels, "console"}
-    for number, route in enumerate(spec.routes):
-        reader, path = spec.places["routes", str(number)]
-        _known(reader, "channel", route.notify, known, (*path, "notify"))
-        if route.escalate:
-            _known(reader, "channel", route.escalate.notify, known, (*path, "escalate", "notify"))
 
 
 def _reach(spec: Spec, first: Reader) -> None:

@@ -59,6 +59,8 @@ class Reader:
             place = self.source.column_in(known, column)
         else:
             place = self.source.place(known)
+        if code == "type" and any((p.line, p.column) == (place.line, place.column) for p in self.problems if p.file == place.file):
+            return  # what is wrong here has been said in better words
         self.problems.append(
             Problem(
                 code=code,
@@ -77,10 +79,11 @@ class Reader:
         known: list[str | int] = []
         node: Any = self.source.data
         for part in path:
-            if (isinstance(node, dict) and part in node) or (isinstance(node, list) and isinstance(part, int) and part < len(node)):
-                node = node[part]
-            else:
+            inside = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+            found = [value for name, value in inside if name == part]
+            if not found:
                 continue
+            node = found[0]
             known.append(part)
         return tuple(known)
 

@@ -40,7 +40,7 @@ def schema(kinds: Mapping[str, Kind], channels: Mapping[str, type[Shape]]) -> di
     check["properties"] |= {name: _target(kinds[name], of(kinds[name].target), defs) for name in sorted(kinds)}
     check["oneOf"] = [{"required": [name]} for name in sorted(kinds)]
     one_channel = {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": False}
-    place = {"type": "string", "pattern": r"^(local|aws:[a-z]{2}(-[a-z]+)+-\d)$"}
+    place = {"type": "string", "pattern": shapes.PLACE}
     return {
         "$schema": DIALECT,
         "title": "checks.yaml",

@@ -185,20 +185,19 @@ class Sections:
                 "type", "`checks` is a mapping of ids to checks, not a list", ("checks",), hint="write the name as key: quote: {…}"
             )
             return
+        if value is None or value == {}:
+            reader.complain(
+                "missing-key", "there are no checks", ("checks",), key=True, hint="write one: home: {http: GET https://…}"
+            )
         for name, data in self._identified(reader, "checks"):
             path = ("checks", name)
             if not isinstance(data, dict):
                 reader.complain("type", f"check `{name}` is a mapping of keys to values", path)
-                self.spec.broken.add(name)
             elif len(self.spec.checks) >= MOST_CHECKS:
                 reader.complain("limit", f"more than {MOST_CHECKS:,} checks in one service", path, key=True)
                 return
             elif written := self._check(reader, data, path):
                 self.spec.checks[name] = written
-            else:
-                self.spec.broken.add(name)
-        if isinstance(value, dict) and not value:
-            reader.complain("missing-key", "there are no checks", ("checks",))
 
     def _check(self, reader: Reader, data: dict[str, Any], path: Path) -> Written | None:
         named = [key for key in data if key in self.kinds]

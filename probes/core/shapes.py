@@ -20,6 +20,7 @@ DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 LEVELS: Final = ("none", "lean", "standard", "full")
 DURATION_PATTERN: Final = r"^(\d+(\.\d+)?(ms|s|m|h|d))+$"
 LONGEST_EVERY: Final = 30 * 86400.0
+PLACE: Final = r"^(local|aws:[a-z]{2}(-[a-z]+)+-\d)$"
 
 
 def complain(code: str, message: str, hint: str | None = None, column: int | None = None) -> PydanticCustomError:
@@ -31,17 +32,19 @@ def _reader(read: Callable[[Any], Any], code: str) -> Callable[[Any], Any]:
     def parse(value: Any) -> Any:
         try:
             return read(value)
+        except PydanticCustomError:
+            raise
         except ValueError as error:
             raise complain(code, str(error)) from None
 
     return parse
 
 
-def _duration_between(least: float, most: float, words: str) -> Callable[[Any], float]:
+def _duration_between(least: float, most: float, words: str, code: str = "limit") -> Callable[[Any], float]:
     def parse(value: Any) -> float:
         seconds = units.duration(value)
         if not least <= seconds <= most:
-            raise complain("limit", f"{value} is outside {words}")
+            raise complain(code, f"{value} is outside {words}")
         return seconds
 
     return _reader(parse, "unit")
@@ -55,7 +58,9 @@ Duration = Annotated[float, BeforeValidator(_reader(units.duration, "unit")), _s
 Positive = Annotated[
     float, BeforeValidator(_duration_between(0.001, 366 * 86400.0, "1ms to 366d")), _schema(DURATION_PATTERN, "15m")
 ]
-Every = Annotated[float, BeforeValidator(_duration_between(1, LONGEST_EVERY, "1s to 30d")), _schema(DURATION_PATTERN, "1m", "10s")]
+Every = Annotated[
+    float, BeforeValidator(_duration_between(1, LONGEST_EVERY, "1s to 30d", "every")), _schema(DURATION_PATTERN, "1m", "10s")
+]
 
 
 def _whole_seconds(value: float) -> float:
@@ -328,10 +333,16 @@ class SelfCheckShape(Shape):
         return self
 
 
+def _place(text: str) -> str:
+    if not re.fullmatch(PLACE, text):
+        raise complain("value", f"{text[:60]!r} is not a place: write local, or aws: and a region, such as aws:eu-west-1")
+    return text
+
+
 class LocationShape(Shape):
     """A named place we look from: ``local`` or ``aws:<region>``."""
 
-    place: Annotated[str, Field(pattern=r"^(local|aws:[a-z]{2}(-[a-z]+)+-\d)$")] = Field(
+    place: Annotated[str, AfterValidator(_place), WithJsonSchema({"type": "string", "pattern": PLACE})] = Field(
         description="`local`, or `aws:` and a region"
     )
     self_check: SelfCheckShape | None = Field(default=None, description="anchors of this location")

@@ -41,5 +41,4 @@ class Spec:
     maintenance: tuple[Maintenance, ...] = ()
     top: shapes.Policy = field(default_factory=shapes.Policy)
     warnings: tuple[Problem, ...] = ()
-    broken: set[str] = field(default_factory=set)
     places: dict[tuple[str, str], tuple[Reader, Path]] = field(default_factory=dict)
