@@ -9,14 +9,19 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import dns.exception
 import dns.flags
 import dns.message
 import dns.rcode
+
+from probes.core.fault import Fault
+
+Transport = Literal["udp", "tcp"]
+Clock = Literal["kernel", "loop"]
 
 LARGEST: Final = 16384
 """Bytes of the largest answer that is read: compression pointers reach no further, and real answers stay far below."""
@@ -31,6 +36,14 @@ _pin: socket.socket | None = None
 
 class Malformed(Exception):
     """The server's answer cannot be read; the text says how."""
+
+
+class Silence(Exception):
+    """No server gave an answer of use: the ``faults`` of those that gave one, and whether some were ``unheard``."""
+
+    def __init__(self, faults: Sequence[Fault], *, unheard: bool) -> None:
+        super().__init__(faults)
+        self.faults, self.unheard = tuple(faults), unheard
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +65,25 @@ class Reply:
     Attributes:
         message: the answer, parsed.
         size: its bytes on the wire.
-        seconds: from the question sent to the answer received.
-        connect: seconds of opening the TCP connection; 0.0 over UDP.
+        seconds: from the question sent to the answer received; of both when it was asked again over TCP.
+        connect: seconds of opening the TCP connection; 0.0 over UDP alone.
         clock: who stamped the arrival.
+        truncated: the answer did not fit into a datagram, so this one came over TCP.
     """
 
     message: dns.message.QueryMessage
     size: int
     seconds: float
     connect: float
-    clock: Literal["kernel", "loop"]
+    clock: Clock
+    truncated: bool = False
 
 
-async def ask(server: Server, query: dns.message.Message, transport: Literal["udp", "tcp"]) -> Reply:
-    """The server's answer to ``query``. Has no deadline of its own: cancel it.
+Outcome = Reply | OSError | Malformed
+
+
+async def ask(server: Server, query: dns.message.Message, transport: Transport) -> Reply:
+    """The server's answer to ``query``, over TCP also when the one over UDP is truncated. Has no deadline of its own: cancel it.
 
     Datagrams that do not belong (other id, other question) are ignored, as RFC 5452 wants; those of other senders the kernel
     drops, since the socket is connected; its port is random, chosen by the kernel.
@@ -74,6 +92,60 @@ async def ask(server: Server, query: dns.message.Message, transport: Literal["ud
         Malformed: the answer belongs to the question, but cannot be read.
         OSError: with the errno of the network's refusal.
     """
+    reply = await _once(server, query, transport)
+    if transport == "udp" and reply.message.flags & dns.flags.TC:
+        whole = await _once(server, query, "tcp")
+        clock: Clock = "kernel" if reply.clock == whole.clock == "kernel" else "loop"
+        reply = replace(whole, seconds=reply.seconds + whole.seconds, clock=clock, truncated=True)
+    return reply
+
+
+async def ask_in_turn(
+    turns: Sequence[Server],
+    query: dns.message.Message,
+    transport: Transport,
+    *,
+    gap: float,
+    patience: float,
+    weigh: Callable[[Server, Outcome], Fault | None],
+) -> tuple[Server, float, Reply]:
+    """The first answer of use: from whom, how many seconds after the start it was asked for, and what it is.
+
+    Each turn is a question to a server. The next is taken when nothing of use came for ``gap`` seconds, or at once after a fault;
+    whoever was asked before may still answer. ``weigh`` gives the fault of what came, or None when it is of use.
+
+    Raises:
+        Silence: no answer was of use, and the last turn was ``patience`` seconds ago.
+    """
+    left, pending, faults = list(turns), set[asyncio.Task[Reply]](), list[Fault]()
+    begun: dict[asyncio.Task[Reply], tuple[Server, float]] = {}
+    started = time.monotonic()
+    try:
+        while left or pending:
+            if left:
+                task = asyncio.create_task(ask(left[0], query, transport))
+                begun[task] = (left.pop(0), time.monotonic() - started)
+                pending.add(task)
+            done, pending = await asyncio.wait(pending, timeout=gap if left else patience, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                server, offset = begun[task]
+                error = task.exception()
+                if error is not None and not isinstance(error, (OSError, Malformed)):
+                    raise error
+                fault = weigh(server, error or task.result())
+                if fault is None:
+                    return server, offset, task.result()
+                faults.append(fault)
+            if not done and not left:
+                break
+        raise Silence(faults, unheard=bool(pending))
+    finally:
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*begun, return_exceptions=True)
+
+
+async def _once(server: Server, query: dns.message.Message, transport: Transport) -> Reply:
     _pin_stamps()
     family = socket.AF_INET6 if ":" in server.address else socket.AF_INET
     kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
@@ -139,7 +211,7 @@ class _Mark:
     def __init__(self) -> None:
         self._wall, self._steady = time.time_ns(), time.monotonic_ns()
 
-    def until(self, ancillary: list[tuple[int, int, bytes]]) -> tuple[float, Literal["kernel", "loop"]]:
+    def until(self, ancillary: list[tuple[int, int, bytes]]) -> tuple[float, Clock]:
         """A stamp after now or before the mark is a clock that was set meanwhile: then our own steady clock counts."""
         elapsed = time.monotonic_ns() - self._steady
         for level, kind, data in ancillary:

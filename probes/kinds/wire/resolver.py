@@ -15,7 +15,6 @@ from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Final, Literal
 
 import dns.exception
-import dns.flags
 import dns.message
 import dns.name
 import dns.rcode
@@ -25,7 +24,7 @@ from probes.core.fault import Fault
 from probes.kinds.wire import nameserver
 from probes.kinds.wire.failure import OURS, Failed, failed
 from probes.kinds.wire.names import File, Settings, canonical, literal, parse_hosts
-from probes.kinds.wire.nameserver import Malformed, Reply, Server
+from probes.kinds.wire.nameserver import Malformed, Outcome, Reply, Server, Silence
 
 Family = Literal["any", 4, 6]
 
@@ -150,6 +149,15 @@ class Resolver:
                 continue
         return [alone, *searched] if len(name) - 1 >= self._settings.ndots else [*searched, alone]
 
+    def servers(self) -> tuple[Server, ...]:
+        """This machine's name servers, in the order to ask them."""
+        self._refresh()
+        servers = self._settings.servers
+        if self._settings.rotate:
+            self._turn = (self._turn + 1) % len(servers)
+            servers = servers[self._turn :] + servers[: self._turn]
+        return servers
+
     async def _find(self, name: dns.name.Name, types: tuple[str, ...], deadline: float) -> _Found | None:
         """All families together; None when the deadline passed first."""
         tasks = {asyncio.create_task(self._shared(name, rdtype, deadline)): rdtype for rdtype in types}
@@ -242,70 +250,42 @@ class Resolver:
             Failed: none had a useful answer; the gravest of their faults.
         """
         settings = self._settings
-        servers = settings.servers
-        if settings.rotate:
-            self._turn += 1
-            servers = tuple(servers[(self._turn + i) % len(servers)] for i in range(len(servers)))
-        turns = [server for _ in range(settings.attempts) for server in servers]
+        servers = self.servers()
+        turns = servers * settings.attempts
         gap = min(settings.timeout, RESEND, max(0.05, (deadline - time.monotonic()) / (len(turns) + 1)))
-        started, begun = time.monotonic(), {}
-        pending: set[asyncio.Task[Reply]] = set()
-        faults: list[Fault] = []
+        query = dns.message.make_query(name, rdtype)
         try:
-            while turns or pending:
-                if turns:
-                    server = turns.pop(0)
-                    task = asyncio.create_task(_ask(server, name, rdtype, tcp=settings.tcp))
-                    begun[task] = (server, time.monotonic() - started)
-                    pending.add(task)
-                limit = gap if turns else settings.timeout
-                done, pending = await asyncio.wait(pending, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
-                if not done and not turns:
-                    break
-                for task in done:
-                    server, offset = begun[task]
-                    try:
-                        reply = task.result()
-                    except (OSError, Malformed) as error:
-                        faults.append(_network(error, server))
-                        continue
-                    fault = _refusal(reply, server, name)
-                    if fault is None:
-                        return replace(reply, seconds=offset + reply.seconds)
-                    faults.append(fault)
-        finally:
-            for task in pending:
-                task.cancel()
-            if pending:
-                await asyncio.gather(*pending, return_exceptions=True)
-        unheard = Fault("timeout.dns", f"no name server answered for {_plain(name)}: asked {', '.join(map(str, servers))}")
-        raise Failed(min((*faults, *([unheard] if pending else [])), key=lambda fault: _grave(fault.kind)))
+            _, offset, reply = await nameserver.ask_in_turn(
+                turns,
+                query,
+                "tcp" if settings.tcp else "udp",
+                gap=gap,
+                patience=settings.timeout,
+                weigh=lambda server, outcome: _weigh(server, outcome, name),
+            )
+        except Silence as silence:
+            faults = list(silence.faults)
+            if silence.unheard:
+                because = f"no name server answered for {_plain(name)}: asked {', '.join(map(str, servers))}"
+                faults.append(Fault("timeout.dns", because))
+            raise Failed(min(faults, key=lambda fault: _grave(fault.kind))) from None
+        return replace(reply, seconds=offset + reply.connect + reply.seconds)
 
 
-async def _ask(server: Server, name: dns.name.Name, rdtype: str, *, tcp: bool) -> Reply:
-    query = dns.message.make_query(name, rdtype)
-    if tcp:
-        return await _stream(server, query, 0.0)
-    reply = await nameserver.ask(server, query, "udp")
-    return await _stream(server, query, reply.seconds) if reply.message.flags & dns.flags.TC else reply
-
-
-async def _stream(server: Server, query: dns.message.Message, before: float) -> Reply:
-    reply = await nameserver.ask(server, query, "tcp")
-    return replace(reply, seconds=before + reply.connect + reply.seconds)
-
-
-def _refusal(reply: Reply, server: Server, name: dns.name.Name) -> Fault | None:
-    rcode = reply.message.rcode()
+def _weigh(server: Server, outcome: Outcome, name: dns.name.Name) -> Fault | None:
+    if isinstance(outcome, Malformed):
+        return Fault("dns.malformed", f"name server {server}: {outcome}")
+    if isinstance(outcome, OSError):
+        return own_trouble(outcome, server)
+    rcode = outcome.message.rcode()
     if rcode in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
         return None
     kind = "dns.refused" if rcode == dns.rcode.REFUSED else "dns.servfail"
     return Fault(kind, f"name server {server} answered {dns.rcode.to_text(rcode)} for {_plain(name)}")
 
 
-def _network(error: OSError | Malformed, server: Server) -> Fault:
-    if isinstance(error, Malformed):
-        return Fault("dns.malformed", f"name server {server}: {error}")
+def own_trouble(error: OSError, server: Server) -> Fault:
+    """What it means that one of this machine's own name servers cannot be asked."""
     if error.errno in OURS:
         return Fault("probe.resources", f"this machine could not ask name server {server}: {error.strerror}")
     if error.errno in _NO_ROUTE:
