@@ -107,7 +107,7 @@ class Target(Shape):
         dnssec: ask for DNSSEC's signatures.
     """
 
-    name: Annotated[str, AfterValidator(_name), Field(min_length=1)]
+    name: Annotated[str, AfterValidator(_name)]
     type: Type = "A"
     server: Annotated[str, AfterValidator(_server)] | None = None
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
@@ -153,6 +153,8 @@ def place(text: str) -> tuple[str, int | None]:
 def question(name: str, rdtype: str = "A") -> dns.name.Name:
     """The name that goes on the wire; for PTR an IP address becomes its reverse name. Raises ValueError."""
     try:
+        if not name:
+            raise ValueError("it is empty")
         if rdtype == "PTR" and re.fullmatch(r"[0-9.]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", name):
             return dns.reversename.from_address(name)
         return dns.name.from_unicode(name, idna_codec=dns.name.IDNA_2008_Practical)
