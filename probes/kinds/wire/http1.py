@@ -161,6 +161,9 @@ class _Conversation:
         reply = Reply(event.status_code, text(bytes(event.reason)), version, headers, bytearray())
         self._replies.append(reply)
         self._way.phase = "receive"
+        announced = reply.header(b"content-length")
+        if announced is not None and self._request.method != b"HEAD" and reply.status not in (204, 304) and int(announced) > BODY:
+            raise failed("body.too_large", f"a body of {announced[:30]} bytes is announced; the limit is {BODY // 1024**2} MB")
         return self._request.stop_at_redirect and reply.status in REDIRECTS and bool(reply.header(b"location"))
 
     def _end(self) -> Reply:

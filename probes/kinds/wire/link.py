@@ -50,6 +50,7 @@ class Link:
     Attributes:
         address: IP address.
         where: ``address:port`` for messages.
+        dialled: mark before the first packet.
         connect: seconds the network took to open it; valid once open.
         clock: ``loop`` as soon as one arrival could not be stamped by the kernel.
         received: bytes taken from the socket.
@@ -81,7 +82,7 @@ class Link:
             if _STAMPS:
                 self._socket.setsockopt(socket.SOL_SOCKET, _STAMPS, 1)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._dialled = time.monotonic()
+            self.dialled = time.monotonic()
             self._offset = time.time_ns() - time.monotonic_ns()
             code = self._socket.connect_ex(place)
             if code not in (0, errno.EINPROGRESS):
@@ -92,7 +93,7 @@ class Link:
         except BaseException:
             self._socket.close()
             raise
-        self._timer = self._loop.call_later(max(0.0, deadline - self._dialled), self._expire)
+        self._timer = self._loop.call_later(max(0.0, deadline - self.dialled), self._expire)
 
     def _wake(self) -> None:
         if self.waiter is not None and not self.waiter.done():
@@ -136,7 +137,7 @@ class Link:
 
     def _round_trip(self) -> float:
         """The kernel's own measure of SYN to SYN-ACK; when a SYN was lost, the wait was real and our clock has it."""
-        elapsed = time.monotonic() - self._dialled
+        elapsed = time.monotonic() - self.dialled
         if _TCP_INFO is not None:
             info = self._socket.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _RETRANSMITS + 4)
             if len(info) >= _RETRANSMITS + 4:
@@ -199,8 +200,8 @@ class Link:
         if ancillary and abs(real - steady - self._offset) < _STEP:
             seconds, nanoseconds = _TIMESPEC.unpack_from(ancillary[0][2])
             age = real - (seconds * 1_000_000_000 + nanoseconds)
-            mark = (steady - max(age, 0)) / 1e9
-            if age > -_STEP and mark >= self._dialled:
+            mark: float = (steady - max(age, 0)) / 1e9
+            if age > -_STEP and mark >= self.dialled:
                 return mark
         self.clock = "loop"
         return steady / 1e9

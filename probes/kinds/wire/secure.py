@@ -7,6 +7,8 @@ import time
 from contextlib import suppress
 from typing import Any, Final
 
+from probes.core.units import iso
+from probes.kinds.wire import certificate
 from probes.kinds.wire.failure import Failed, failed
 from probes.kinds.wire.link import CHUNK, Link
 
@@ -128,13 +130,23 @@ class Secure:
         reason = error.reason or ""
         if isinstance(error, ssl.SSLCertVerificationError):
             kind = _VERIFY.get(error.verify_code, "tls.untrusted")
-            return failed(kind, f"the certificate of {self._name} is not accepted: {error.verify_message.rstrip('.')}")
+            return failed(kind, f"the certificate of {self._name} is not accepted: {self._complaint(kind, error)}")
         said = f"{self.link.where}: {reason.replace('_', ' ').lower() or error}"
         if reason in ("SSLV3_ALERT_HANDSHAKE_FAILURE", "TLSV1_ALERT_HANDSHAKE_FAILURE"):
             if self.chain:  # it had chosen a cipher and sent its certificate, and then wanted ours
                 return failed("tls.client_cert_required", f"the server wants a client certificate ({said})")
             return failed("tls.no_shared_cipher", f"the server found no common cipher suite or parameters ({said})")
         return failed(_REASONS.get(reason, "tls.handshake"), f"the TLS handshake failed: {said}")
+
+    def _complaint(self, kind: str, error: ssl.SSLCertVerificationError) -> str:
+        leaf = certificate.read(self.chain[0]) if self.chain else None
+        if leaf is not None and kind == "tls.expired" and leaf.ends < time.time():
+            return f"it expired at {iso(leaf.ends)}"
+        if leaf is not None and kind == "tls.not_yet_valid" and leaf.starts > time.time():
+            return f"it is valid from {iso(leaf.starts)} on"
+        if leaf is not None and kind == "tls.hostname_mismatch":
+            return f"it is for {', '.join(leaf.names[:5]) or 'no name at all'}"
+        return error.verify_message.rstrip(".") + (f", issued by {leaf.issuer}" if leaf is not None else "")
 
     def put(self, data: bytes) -> float:
         """Encrypt and send; returns the mark before the first byte."""

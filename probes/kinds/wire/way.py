@@ -33,6 +33,7 @@ class Way:
         clock: ``loop`` as soon as one wait was not stamped by the kernel.
         chain: certificates the server sent (DER).
         version: of TLS; ``cipher`` its suite.
+        opened: when the connection was open, :func:`time.monotonic` seconds.
     """
 
     deadline: float
@@ -48,6 +49,7 @@ class Way:
     version: str | None = None
     cipher: str | None = None
     channel: Channel | None = None
+    opened: float = 0.0
 
     async def go(self, host: str, port: int, context: ssl.SSLContext | None = None, name: str | None = None) -> Channel:
         """Open the channel to ``host`` (a name, or an address without brackets); TLS with ``context``, for ``name``.
@@ -61,7 +63,7 @@ class Way:
         link = await connect(addresses, port, self.deadline)
         self.channel = link
         self.ip, self.clock = link.address, link.clock
-        self.phases["connect"] = link.connect
+        self.phases["connect"], self.opened = link.connect, link.dialled + link.connect
         self.phase = "tls" if context else "wait"
         if context is None:
             return link
