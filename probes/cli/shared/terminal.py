@@ -1,0 +1,89 @@
+"""How the verbs talk: data to standard output, talk to standard error; colours only where a terminal shows them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, TextIO
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from probes.core.diagnostics import printable
+from probes.core.units import Duration
+
+COLOURS: Final = {
+    "passed": "green",
+    "up": "green",
+    "resolved": "green",
+    "degraded": "yellow",
+    "warning": "yellow",
+    "failed": "bold red",
+    "down": "bold red",
+    "critical": "bold red",
+    "open": "bold red",
+    "errored": "magenta",
+    "unknown": "magenta",
+    "skipped": "dim",
+    "paused": "dim",
+}
+
+
+def console(stream: TextIO) -> Console:
+    """A console on the stream that obeys NO_COLOR, TERM and pipes; where nobody watches, lines are as long as they are."""
+    width = None if stream.isatty() else 10_000
+    return Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True, width=width)
+
+
+def document(data: Any) -> None:
+    """Print one JSON document."""
+    click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=str))
+
+
+def talk(text: str) -> None:
+    """Say something that is not data."""
+    click.echo(text, err=True)
+
+
+def coloured(word: str, text: str | None = None) -> Text:
+    """A word of outcome, status or severity in its colour."""
+    return Text(printable(word if text is None else text), style=COLOURS.get(word, ""))
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str | Text]], right: Sequence[str] = ()) -> None:
+    """Print rows in columns; what came from elsewhere is made printable. Only a terminal folds, and only the last column."""
+    grid = Table(box=None, pad_edge=False, show_header=True, header_style="dim", padding=(0, 2, 0, 0))
+    for number, heading in enumerate(headings):
+        last = number == len(headings) - 1
+        grid.add_column(heading, justify="right" if heading in right else "left", no_wrap=not last, overflow="fold")
+    for row in rows:
+        grid.add_row(*(cell if isinstance(cell, Text) else Text(printable(cell)) for cell in row))
+    output = console(sys.stdout)
+    with output.capture() as captured:
+        output.print(grid)
+    sys.stdout.write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
+
+
+def milliseconds(value: float | None) -> str:
+    """``124 ms``; a dash where there is none."""
+    if value is None:
+        return "-"
+    return f"{value:.0f} ms" if value >= 10 else f"{value:.1f} ms"
+
+
+def lasted(seconds: float) -> str:
+    """``2m30s``: whole seconds, the two largest units."""
+    whole = max(0, round(seconds))
+    for unit, below in ((86400, 3600), (3600, 60)):
+        if whole >= unit:
+            whole -= whole % below
+            break
+    return str(Duration(whole)) or "0s"
+
+
+def plural(count: int, word: str) -> str:
+    """``1 check``, ``2 checks``."""
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
