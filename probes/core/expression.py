@@ -15,6 +15,7 @@ from typing import Any, Final
 from probes.core import grammar
 from probes.core.grammar import MISSING, Captured, ExpressionError, Missing, Subject, Value
 from probes.core.kind import Fact
+from probes.core.pattern import compiled
 from probes.core.typecheck import check_assertion, check_subject
 from probes.core.units import Duration
 from probes.core.values import alike, equal, shown, sort
@@ -109,7 +110,7 @@ def _parsed(text: str) -> tuple[Assertion, grammar.Columns]:
     found, operator, value, columns = grammar.assertion(text)
     pattern = None
     if operator in ("matches", "not matches"):
-        pattern = grammar.pattern(value, text, columns)
+        pattern = compiled(value, text, columns.value)
     return Assertion(found, operator, value, pattern), columns
 
 

@@ -16,14 +16,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
-import re2  # type: ignore[import-untyped]  # google-re2 has no stubs
-
 from probes.core import units
 from probes.core.diagnostics import did_you_mean, printable
 from probes.core.units import Duration, Size
 
 LENGTH: Final = 2000  # characters of one assertion
-PROGRAM: Final = 1500  # RE2 instructions: each may cost about 1 ns for every byte of text
 NESTING: Final = 16  # lists in lists of a value
 OPERATORS: Final = ("==", "!=", "<", "<=", ">", ">=", "in", "not in", "contains", "not contains", "matches", "not matches")
 _MEANT: Final = {
@@ -169,36 +166,6 @@ def quoted(text: str) -> str:
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in written)
 
 
-def pattern(value: Value, text: str, columns: Columns) -> Any:
-    """The compiled regular expression of ``matches``. Raises :class:`ExpressionError` with the column of the mistake."""
-    if not isinstance(value, str):
-        raise ExpressionError(
-            "assertion-type", "`matches` takes a regular expression in quotes", columns.value, 'write matches "^ok"'
-        )
-    options = re2.Options()
-    options.log_errors = False
-    options.max_mem = 1 << 18  # bytes for the program and its states: 10,000 patterns stay in memory
-    try:
-        compiled = re2.compile(value, options)
-        said = "pattern too large" if compiled.programsize > PROGRAM else ""
-    except re2.error as error:
-        said = error.args[0] if error.args else "unknown"
-        said = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
-    if not said:
-        return compiled
-    reason, _, fragment = said.partition(": ")
-    at = text.find(fragment, columns.value) if fragment else -1
-    at = columns.value + 1 if at < 0 else at
-    hint = None
-    if fragment.startswith(("(?=", "(?!", "(?<")):
-        reason, hint = "lookaround is not in RE2, whose time is linear", "write two assertions, such as matches and not matches"
-    elif re.fullmatch(r"\\[1-9]", fragment):
-        reason, hint = "backreferences are not in RE2, whose time is linear", "write the expression without them"
-    elif "too large" in reason:
-        hint = "use smaller repetitions"
-    raise ExpressionError("regex", f"this is not a regular expression: {printable(said if hint is None else reason)}", at, hint)
-
-
 class _Reader:
     """Reads from left to right; every error has the column where it was found."""
 
@@ -301,7 +268,7 @@ class _Reader:
             )
         match = _SYMBOL.match(self.text, at) or _NOT.match(self.text, at) or _WORD.match(self.text, at)
         if match is None:
-            found_there = _short(self.text[at : at + 20].split()[0])
+            found_there = _short(self.text[at : at + 20].partition(" ")[0])
             hint = f"the operators are {', '.join(OPERATORS)}"
             raise ExpressionError("unknown-operator", f"an operator is expected, but there is `{found_there}`", at, hint)
         word = " ".join(match[0].split())
