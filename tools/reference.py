@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,9 +14,11 @@ import click
 
 from probes import cli
 from probes.channels import CHANNELS
-from probes.core import codes, events, fault, metrics, route
+from probes.core import codes, events, fault, metrics, route, shapes
 from probes.core.kind import Fact, Kind
+from probes.core.compile import EVERY, TIMEOUT
 from probes.core.schema import schema
+from probes.core.units import Duration
 from probes.kinds import KINDS
 
 ROOT = Path(__file__).parents[1]
@@ -65,6 +68,12 @@ SECTIONS = {
 }
 
 
+BUILT_IN = (
+    f"Where nothing is written: `every` {Duration(EVERY)}; `timeout` {Duration(TIMEOUT)}, or less, so that all attempts fit in "
+    "`every`; no `retries`; every location of the file; `metrics: standard`; `events: failed`; and `confirm` as below.\n\n"
+)
+
+
 def pages() -> dict[Path, str]:
     """Every generated file by its path below the root."""
     bodies = {
@@ -110,27 +119,31 @@ def _cell(text: object) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    rows = list(rows)
+    if not rows:
+        return ""
     lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
     return "\n".join([*lines, *(f"| {' | '.join(map(_cell, row))} |" for row in rows)]) + "\n\n"
 
 
-def _type(shape: Mapping[str, Any]) -> str:
-    """A JSON Schema in a few words: ``duration such as 30s``, ``list of text``, ``any, majority or a number``."""
+def _type(shape: Mapping[str, Any], of: str = "") -> str:
+    """A JSON Schema in a few words: ``such as 30s``, ``list of text``, ``any, majority, all or number``; ``of`` is the section's name."""
     if "$ref" in shape:
-        return f"[{shape['$ref'].rsplit('/', 1)[1].removesuffix('Shape')}](#{_anchor(shape['$ref'].rsplit('/', 1)[1])})"
+        name = shape["$ref"].rsplit("/", 1)[1]
+        return f"[{name.removesuffix('Shape')}](#{_anchor(TITLES.get(name, f'{name} of {of}'))})"
     for choice in ("anyOf", "oneOf", "allOf"):
         if choice in shape:
-            words = [_type(one) for one in shape[choice] if one.get("type") != "null"]
+            words = [_type(one, of) for one in shape[choice] if one.get("type") != "null"]
             return " or ".join(dict.fromkeys(words))
     if "const" in shape:
         return f"`{shape['const']}`"
     if "enum" in shape:
         return ", ".join(f"`{one}`" for one in shape["enum"])
     if shape.get("type") == "array":
-        return f"list of {_type(shape.get('items', {}))}"
+        return f"list of {_type(shape.get('items', {}), of)}"
     if shape.get("type") == "object":
         values = shape.get("additionalProperties")
-        return f"mapping of {_type(values)}" if isinstance(values, dict) else "mapping"
+        return f"mapping of {_type(values, of)}" if isinstance(values, dict) else "mapping"
     if shape.get("examples"):
         return f"such as `{shape['examples'][0]}`"
     kind = shape.get("type", "any value")
@@ -140,8 +153,7 @@ def _type(shape: Mapping[str, Any]) -> str:
     )
 
 
-def _anchor(name: str) -> str:
-    title = TITLES.get(name, name.removesuffix("Shape"))
+def _anchor(title: str) -> str:
     return "".join(c for c in title.lower().replace(" ", "-") if c.isalnum() or c in "-_")
 
 
@@ -149,16 +161,31 @@ def _default(field: Mapping[str, Any], required: bool) -> str:
     if required:
         return "required"
     value = field.get("default")
-    return "" if value in (None, [], {}, "") else f"`{value if isinstance(value, str) else json.dumps(value)}`"
+    if value in (None, [], {}, ""):
+        return ""
+    if isinstance(value, float) and field.get("pattern") == shapes.DURATION_PATTERN:
+        return f"`{str(Duration(value)) if value else '0s'}`"
+    return f"`{value if isinstance(value, str) else json.dumps(value)}`"
 
 
-def _keys(definition: Mapping[str, Any]) -> str:
-    required = definition.get("required", ())
+def _keys(definition: Mapping[str, Any], of: str = "") -> str:
+    """A table of keys; what a key means is said at its field, or under Attributes in the docstring of its shape."""
+    required, words = definition.get("required", ()), _attributes(definition.get("description", ""))
     rows = [
-        (f"`{name}`", _type(field), _default(field, name in required), field.get("description", ""))
+        (f"`{name}`", _type(field, of), _default(field, name in required), field.get("description", words.get(name, "")))
         for name, field in definition.get("properties", {}).items()
     ]
     return _table(("key", "value", "default", "meaning"), rows)
+
+
+def _attributes(text: str) -> dict[str, str]:
+    _, _, table = text.partition("Attributes:\n")
+    return {name: words.replace("``", "`") for name, words in re.findall(r"^ {4}(\w+): (.+(?:\n {8}.+)*)", table, re.MULTILINE)}
+
+
+def _summary(definition: Mapping[str, Any]) -> str:
+    text = str(definition.get("description", "")).partition("Attributes:")[0].strip().replace("``", "`")
+    return f"{text}\n\n" if text else ""
 
 
 def _language() -> str:
@@ -174,7 +201,9 @@ def _language() -> str:
             own = {key: value for key, value in definition["properties"].items() if key not in shared and key not in KINDS}
             definition = {**definition, "properties": own}
             title = f"{words} (and everything of `defaults`)"
-        text += f"## {title}\n\n{definition.get('description', '')}\n\n{_keys(definition)}"
+        text += f"## {title}\n\n{_summary(definition)}{_keys(definition)}"
+        if name == "Policy":
+            text += BUILT_IN
     return text + "A check also has exactly one kind key: " + ", ".join(f"[`{name}`](kinds.md#{name})" for name in KINDS) + ".\n"
 
 
@@ -188,26 +217,22 @@ def _kinds(kinds: Mapping[str, Kind]) -> str:
     for name, kind in sorted(kinds.items()):
         definitions = kind.target.model_json_schema()
         text += f"## {name}\n\n{kind.summary}\n\n```yaml\n{name}: {kind.example}\n```\n\n"
-        text += f"The long form of `{name}`:\n\n{_keys(definitions)}"
+        text += f"The long form of `{name}`. {_summary(definitions)}{_keys(definitions, name)}"
         for inner, definition in definitions.get("$defs", {}).items():
-            text += f"### {inner.removesuffix('Shape')} of {name}\n\n{_first(definition.get('description'))}{_keys(definition)}"
+            text += f"### {inner} of {name}\n\n{_summary(definition)}{_keys(definition, name)}"
         text += f"Facts, for `must` and `should`:\n\n{_facts(kind.facts)}"
         default = ", ".join(f"`{line}`" for line in kind.must) or "none"
         text += f"Without a `must` of its own: {default}.\n\n"
     return text
 
 
-def _first(text: str | None) -> str:
-    return f"{text}\n\n" if text else ""
-
-
 def _channels() -> str:
     text = "# Channels\n\nA channel is a configured way to tell people: `channels: {name: {kind: configuration}}`, named by `routes`.\n\n"
     for name, channel in sorted(CHANNELS.items()):
         definitions = channel.config.model_json_schema()
-        text += f"## {name}\n\n{channel.summary}\n\n```yaml\n{channel.example}\n```\n\n{_first(channel.config.__doc__)}{_keys(definitions)}"
+        text += f"## {name}\n\n{channel.summary}\n\n```yaml\n{channel.example}\n```\n\n{_summary(definitions)}{_keys(definitions, name)}"
         for inner, definition in definitions.get("$defs", {}).items():
-            text += f"### {inner} of {name}\n\n{_first(definition.get('description'))}{_keys(definition)}"
+            text += f"### {inner} of {name}\n\n{_summary(definition)}{_keys(definition)}"
     return text
 
 
