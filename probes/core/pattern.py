@@ -14,7 +14,7 @@ PROGRAM: Final = 1500  # RE2 instructions: each may cost about 1 ns for every by
 
 
 def compiled(value: object, text: str, column: int) -> Any:
-    """The expression that begins at ``column`` of ``text``, compiled. Raises :class:`ExpressionError` at the column of the mistake."""
+    """The compiled expression that is written at ``column`` of ``text``. Raises :class:`ExpressionError` where it is wrong."""
     if not isinstance(value, str):
         raise ExpressionError("assertion-type", "`matches` takes a regular expression in quotes", column, 'write matches "^ok"')
     options = re2.Options()
