@@ -9,12 +9,11 @@ ROOT = Path(__file__).parents[1]
 def wrong(source: str) -> str:
     """What is wrong with ``__all__`` of this source; empty when nothing is, or when there is none."""
     said: list[str] | None = None
-    defined, imported = set(), set()
-    for node in ast.parse(source).body:
+    tree, defined = ast.parse(source), set()
+    imported = {alias.asname or alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    for node in tree.body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             defined.add(node.name)
-        elif isinstance(node, ast.ImportFrom):
-            imported |= {alias.asname or alias.name for alias in node.names}
         elif isinstance(node, (ast.Assign, ast.AnnAssign)):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             names = {target.id for target in targets if isinstance(target, ast.Name)}

@@ -56,7 +56,7 @@ def breaches(module: str, source: str) -> list[str]:
         if name.startswith("."):
             found.append(f"{where} imports relatively")
         elif top == "probes":
-            if there and there != home and FLOORS.get(there, 9) >= FLOORS[home]:
+            if there not in ("", home, "__version__") and FLOORS.get(there, 9) >= FLOORS[home]:
                 found.append(f"{where} imports {'sideways' if FLOORS.get(there) == FLOORS[home] else 'up'}: {name}")
         elif home == "core" and (top in IMPURE or name == "urllib.request"):
             found.append(f"{where} is in the core and imports {name}")
