@@ -1,0 +1,165 @@
+// Keeps the page true without loading it anew: hears that something changed, fetches this same page, and patches what differs.
+// Focus, scroll, open details and half-written forms stay as they are.
+"use strict";
+(() => {
+  const page = document.getElementById("page");
+  const sign = document.getElementById("live");
+  const root = document.documentElement;
+  let timer = 0;
+  let running = false;
+  let wanted = false;
+  let wait = 500;
+  let heard = 0;
+
+  // --- patching -------------------------------------------------------------------------------------------------------------
+  const kept = (node) => node.nodeType === 1 && node.hasAttribute("data-keep");
+  const key = (node) => (node.nodeType === 1 && node.id) || "";
+  const alike = (a, b) => a.nodeType === b.nodeType && a.nodeName === b.nodeName && key(a) === key(b);
+
+  function patchAttributes(old, fresh) {
+    for (const { name } of [...old.attributes]) {
+      if (!fresh.hasAttribute(name) && !(name === "open" && old.nodeName === "DETAILS")) old.removeAttribute(name);
+    }
+    for (const { name, value } of [...fresh.attributes]) {
+      if (name === "open" && old.nodeName === "DETAILS") continue; // the reader's choice
+      if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+    }
+  }
+
+  function patch(old, fresh) {
+    if (old.nodeType !== 1) {
+      if (old.nodeValue !== fresh.nodeValue) old.nodeValue = fresh.nodeValue;
+      return;
+    }
+    if (kept(old) && kept(fresh)) return;
+    if (old.isEqualNode(fresh)) return;
+    patchAttributes(old, fresh);
+    if (["INPUT", "SELECT", "TEXTAREA"].includes(old.nodeName)) return; // what was typed stays
+    const byKey = new Map();
+    for (const child of old.childNodes) if (key(child)) byKey.set(key(child), child);
+    let at = old.firstChild;
+    for (const child of [...fresh.childNodes]) {
+      const known = key(child) && byKey.get(key(child));
+      if (known && known !== at && alike(known, child)) old.insertBefore(known, at);
+      else if (!known && at && key(at) && !key(child)) { old.insertBefore(child, at); continue; }
+      const now = known && alike(known, child) ? known : at;
+      if (now && alike(now, child)) {
+        patch(now, child);
+        at = now.nextSibling;
+      } else {
+        old.insertBefore(child, at);
+      }
+    }
+    while (at) {
+      const next = at.nextSibling;
+      at.remove();
+      at = next;
+    }
+  }
+
+  // --- fetching -------------------------------------------------------------------------------------------------------------
+  async function refresh() {
+    if (running || document.hidden) { wanted = true; return; }
+    running = true;
+    wanted = false;
+    const began = performance.now();
+    try {
+      const answer = await fetch(location.href, { headers: { accept: "text/html" }, cache: "no-store" });
+      const text = await answer.text();
+      const fresh = new DOMParser().parseFromString(text, "text/html");
+      const body = fresh.getElementById("page");
+      if (!body) { location.reload(); return; }
+      document.title = fresh.title;
+      patch(page, body);
+      stale(false);
+      ages();
+      document.dispatchEvent(new Event("probes:refreshed"));
+    } catch {
+      stale(true);
+    } finally {
+      running = false;
+      wait = Math.min(30000, Math.max(500, 6 * (performance.now() - began))); // a big fleet is fetched less often
+      if (wanted) soon();
+    }
+  }
+
+  function soon() {
+    wanted = true;
+    if (timer) return;
+    timer = setTimeout(() => { timer = 0; if (wanted) refresh(); }, wait);
+  }
+
+  // --- telling --------------------------------------------------------------------------------------------------------------
+  function stale(is) {
+    if (is) root.dataset.stale = "";
+    else delete root.dataset.stale;
+    say(is ? "lost" : "live");
+  }
+
+  function say(state) {
+    const words = { live: "Live", lost: "Not live: the monitor does not answer", wait: "Connecting" }[state];
+    if (sign.dataset.state === state) return;
+    sign.dataset.state = state;
+    sign.textContent = words;
+  }
+
+  const units = [["d", 86400], ["h", 3600], ["m", 60], ["s", 1]];
+  function span(seconds) {
+    let left = Math.max(0, Math.round(seconds));
+    const parts = [];
+    for (const [unit, size] of units) {
+      const count = Math.floor(left / size);
+      left -= count * size;
+      if (count || (unit === "s" && !parts.length)) parts.push(count + unit);
+      else if (parts.length) break;
+    }
+    return parts.slice(0, 2).join(" ");
+  }
+  function ages() {
+    const now = Date.now() / 1000;
+    for (const node of document.querySelectorAll("time[data-ago]")) {
+      const gone = now - Number(node.dataset.ago);
+      const words = Math.abs(gone) < 2 ? "just now" : gone > 0 ? span(gone) + " ago" : "in " + span(-gone);
+      if (node.textContent !== words) node.textContent = words;
+    }
+  }
+
+  // --- starting -------------------------------------------------------------------------------------------------------------
+  function listen() {
+    const source = new EventSource("/events");
+    say("wait");
+    source.addEventListener("open", () => { stale(false); if (heard++) soon(); });
+    source.addEventListener("change", soon);
+    source.addEventListener("error", () => {
+      stale(true);
+      if (source.readyState === EventSource.CLOSED) setTimeout(listen, 5000);
+    });
+  }
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) { wait = 500; soon(); } });
+  document.addEventListener("submit", (event) => {
+    for (const field of event.target.querySelectorAll("[data-remember]")) {
+      try { localStorage.setItem("probes-" + field.name, field.value); } catch { /* not kept */ }
+    }
+  });
+  document.addEventListener("toggle", (event) => {
+    if (!event.target.open) return;
+    for (const field of event.target.querySelectorAll("[data-remember]")) {
+      try { field.value = field.value || localStorage.getItem("probes-" + field.name) || ""; } catch { /* not kept */ }
+    }
+    const first = event.target.classList.contains("action") && event.target.querySelector("select, input:not([type=hidden])");
+    if (first) first.focus();
+  }, true);
+  document.addEventListener("keydown", (event) => {
+    const open = event.key === "Escape" && document.activeElement && document.activeElement.closest("details.action[open]");
+    if (open) { open.open = false; open.querySelector("summary").focus(); }
+  });
+  if (location.search.includes("notice=")) {
+    const url = new URL(location.href);
+    url.searchParams.delete("notice");
+    history.replaceState(null, "", url);
+    setTimeout(soon, 8000);
+  }
+  setInterval(ages, 5000);
+  ages();
+  listen();
+})();
