@@ -51,12 +51,20 @@ def command(
     errored, so that there is no evidence about it.
     """
     from probes.cli.shared import configuration, loop, results, terminal
+    from probes.core.diagnostics import Problem
     from probes.core.plan import HERE
     from probes.core.units import iso
 
     file, names = _words(words)
     files, spec, plan = configuration.required(file, variables, as_json=as_json)
-    checks = _chosen(plan, names, tags, groups, location)
+    try:
+        checks = _chosen(plan, names, tags, groups, location)
+    except _Unknown as unknown:
+        if not as_json:
+            raise click.UsageError(f"{unknown}: {unknown.hint}") from None
+        problem = Problem(unknown.code, str(unknown), str(file), hint=unknown.hint)
+        terminal.document(configuration.verdict([problem]))
+        return 2
     here = location or HERE
     now = float(int(time.time()))
     found = loop.complete(_look(plan, checks, here, now, files.path.parent))
@@ -86,6 +94,15 @@ def command(
     return results.code(found)
 
 
+class _Unknown(Exception):
+    """What was asked for is not in the plan: ``code`` of the problem, and what to do."""
+
+    def __init__(self, code: str, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.hint = hint
+
+
 def _words(words: Sequence[str]) -> tuple[Path, tuple[str, ...]]:
     """The file, when the first word looks like one (a suffix, a folder, or it exists), and the checks."""
     if words and (words[0].endswith((".yaml", ".yml")) or "/" in words[0] or Path(words[0]).exists()):
@@ -94,7 +111,7 @@ def _words(words: Sequence[str]) -> tuple[Path, tuple[str, ...]]:
 
 
 def _chosen(plan: Plan, names: Sequence[str], tags: Sequence[str], groups: Sequence[str], location: str | None) -> list[Check]:
-    """The checks to run, in the order of the file. A name that nothing has is a usage error; so is a choice of none."""
+    """The checks to run, in the order of the file. Raises :class:`_Unknown` for a name that nothing has, and for a choice of none."""
     known_tags = {tag for check in plan.checks.values() for tag in check.tags}
     known_groups = {check.group for check in plan.checks.values() if check.group is not None}
     for what, given, known in (
@@ -105,7 +122,7 @@ def _chosen(plan: Plan, names: Sequence[str], tags: Sequence[str], groups: Seque
     ):
         for name in given:
             if name not in known:
-                raise click.UsageError(_unknown(what, name, known))
+                raise _unknown(what, name, known)
     chosen = [
         check
         for check in plan.checks.values()
@@ -116,16 +133,16 @@ def _chosen(plan: Plan, names: Sequence[str], tags: Sequence[str], groups: Seque
         and (check.id in names or not check.paused)
     ]
     if not chosen and plan.checks:
-        raise click.UsageError("no check fits what was asked for: paused checks run only when they are named")
+        raise _Unknown("value", "no check fits all of what was asked for", "paused checks run only when they are named")
     return chosen
 
 
-def _unknown(what: str, name: str, known: Iterable[str]) -> str:
+def _unknown(what: str, name: str, known: Iterable[str]) -> _Unknown:
     from probes.core.diagnostics import did_you_mean, printable
 
     listed = sorted(known)
     hint = did_you_mean(name, listed) or (f"there are {', '.join(listed[:10])}" if listed else f"there is no {what} at all")
-    return f"there is no {what} `{printable(name)}`: {hint}"
+    return _Unknown("value" if what == "tag" else f"unknown-{what}", f"there is no {what} `{printable(name)}`", hint)
 
 
 async def _look(plan: Plan, checks: Sequence[Check], location: str, now: float, base: Path) -> list[dict[str, Any]]:

@@ -72,7 +72,7 @@ def _details(result: Document, check: Check | None, *, everything: bool) -> list
     for name, value in result["evidence"].items():
         rows.append((name, _short(value)))
     if everything:
-        rows += [(f"{name}", _short(value)) for name, value in result["facts"].items()]
+        rows += [(name, _short(value)) for name, value in result["facts"].items() if name not in result["evidence"]]
     return rows
 
 
@@ -83,9 +83,27 @@ def settings(found: Mapping[str, tuple[Any, str]], check: Check) -> None:
         for line in getattr(check, name):
             click.echo(f"          {name + ':':{LABEL}} {printable(line)}")
     for name, (value, where) in found.items():
-        if value is not None:
-            click.echo(f"          {name + ':':{LABEL}} {printable(_short(value))}  ({printable(where)})")
+        text = _setting(name, value, check)
+        if text:
+            click.echo(f"          {name + ':':{LABEL}} {printable(text)}  ({printable(where)})")
     click.echo()
+
+
+def _setting(name: str, value: Any, check: Check) -> str:
+    """A setting as one would say it; empty where there is nothing to say."""
+    match name:
+        case "every" | "timeout":
+            return str(Duration(getattr(check, name)))
+        case "retries":
+            return f"{check.retries.count}, {Duration(check.retries.wait) or '0s'} apart, on {check.retries.on}"
+        case "confirm":
+            agreed = check.confirm
+            return f"{agreed.need} of {agreed.of} runs, {agreed.locations} of the locations, {agreed.recover} to recover"
+        case "slo":
+            return f"{check.slo.percent:g}% over {Duration(check.slo.window)}" if check.slo else ""
+        case "paused":
+            return "yes" if check.paused else ""
+    return _short(value) if value else ""
 
 
 def _target(check: Check) -> str:

@@ -67,6 +67,14 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str | Text]], right: 
     sys.stdout.write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
 
 
+def rows(pairs: Iterable[tuple[str, object]]) -> None:
+    """Print label and value, one pair a line."""
+    output = console(sys.stdout)
+    for label, value in pairs:
+        text = value if isinstance(value, Text) else Text(printable(str(value)))
+        output.print(Text(f"{printable(label) + ':':14}").append_text(text))
+
+
 def milliseconds(value: float | None) -> str:
     """``124 ms``; a dash where there is none."""
     if value is None:
