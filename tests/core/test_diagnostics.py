@@ -19,6 +19,9 @@ from probes.core.diagnostics import (
     render,
     split,
 )
+from probes.core.expression import ExpressionError, parse
+from probes.core.kind import Fact
+from probes.core.source import read, scan
 
 
 def test_render_is_the_form_of_the_design() -> None:
@@ -147,3 +150,29 @@ def test_every_code_has_a_page() -> None:
         assert page.mend
         assert str(page).startswith(page.meaning)
         assert page.wrong != page.mend
+
+
+@pytest.mark.parametrize("code", ["yaml", "duplicate-key", "alias-loop", "tag", "not-text-key", "empty"])
+def test_the_examples_of_yaml_are_wrong_and_right(code: str) -> None:
+    page = CODES[code]
+    assert code in {problem.code for problem in scan(str(page.wrong), "f")[1]}
+    assert scan(page.mend, "f")[1] == ()
+
+
+@pytest.mark.parametrize("code", ["mapping-line", "comment-line"])
+def test_the_examples_of_traps_are_wrong_and_right(code: str) -> None:
+    wrong, right = read(str(CODES[code].wrong), "f"), read(CODES[code].mend, "f")
+    trap = wrong.trap(("must", 0))
+    assert trap is not None
+    assert trap.code == code
+    assert right.trap(("must", 0)) is None
+    assert parse(right.data["must"][0])
+
+
+@pytest.mark.parametrize("code", ["assertion", "assertion-type", "unknown-fact", "unknown-operator", "regex"])
+def test_the_examples_of_assertions_are_wrong_and_right(code: str) -> None:
+    facts = {"status": Fact("number", ""), "latency": Fact("duration", ""), "body": Fact("json", "")}
+    with pytest.raises(ExpressionError) as caught:
+        parse(str(CODES[code].wrong), facts)
+    assert caught.value.code == code
+    assert parse(CODES[code].mend, facts)
