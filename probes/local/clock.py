@@ -13,13 +13,16 @@ PACE: Final = 0.9
 class Clock:
     """Follows the system's clock, forward at once. Where that was set back, goes on slowly until it has been overtaken.
 
-    Results are ordered by their scheduled time, so a clock that jumps back would make every new one look stale.
+    Results are ordered by their scheduled time, so a clock that jumps back would make every new one look stale. ``least``: the time
+    that was lived already, from an earlier process.
     """
 
-    def __init__(self, wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic, least: float = 0.0
+    ) -> None:
         self._wall = wall
         self._monotonic = monotonic
-        self._last = wall()
+        self._last = max(wall(), least)
         self._mark = monotonic()
 
     def __call__(self) -> float:

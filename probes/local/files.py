@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import glob
+import logging
 import os
 from collections.abc import Mapping
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Final
+
+from watchfiles import awatch
 
 from probes.channels import CHANNELS
 from probes.core.compile import compile as compile_
@@ -16,6 +21,8 @@ from probes.core.source import BYTES
 from probes.core.spec import load
 from probes.core.written import Spec
 from probes.kinds import KINDS
+
+logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it tells of every notice, also those that mean nothing here
 
 MOST: Final = 1000
 """Most files that one configuration may include."""
@@ -34,22 +41,61 @@ class Files:
         self.path = path
         self.read: dict[str, str] = {}
         self.folders: set[Path] = {path.parent}
+        self._known = self._seen()
 
     def load(self, variables: Mapping[str, str] | None = None) -> Spec:
         """The specification. Raises :class:`~probes.core.diagnostics.Rejected`."""
+        before = self._seen()
         self.read = {}
         self.folders = {self.path.parent}
         name = str(self.path)
+        shapes = {channel: CHANNELS[channel].config for channel in CHANNELS}
         try:
             text = self._text(self.path, name)
+            return load(text, KINDS, channels=shapes, file=name, include=self._include, variables=variables)
         except _Unreadable as error:
             raise Rejected([Problem(error.code, str(error), name)]) from None
-        shapes = {channel: CHANNELS[channel].config for channel in CHANNELS}
-        return load(text, KINDS, channels=shapes, file=name, include=self._include, variables=variables)
+        finally:
+            # a save while we were reading makes the two differ, so that it is read again
+            after = self._seen()
+            self._known = after if before.issubset(after) else before
 
     def plan(self, variables: Mapping[str, str] | None = None) -> Plan:
         """The compiled plan. Raises :class:`~probes.core.diagnostics.Rejected`."""
         return compile_(self.load(variables))
+
+    async def saved(self) -> None:
+        """Return once something that matters is no longer what it was at the last :meth:`load`, and has come to rest.
+
+        The system's notices are quick, and looking every two seconds finds what they miss (network folders, containers).
+        """
+        while (seen := self._seen()) == self._known:
+            folders = [folder for folder in self.folders if folder.is_dir()]
+            if not folders:
+                await asyncio.sleep(2.0)
+                continue
+            async with aclosing(
+                awatch(*folders, recursive=False, debounce=100, rust_timeout=2000, yield_on_timeout=True)
+            ) as notices:
+                await anext(notices)
+        while seen != (seen := await self._rested()):
+            pass
+
+    async def _rested(self) -> set[tuple[str, int, int]]:
+        await asyncio.sleep(0.1)
+        return self._seen()
+
+    def _seen(self) -> set[tuple[str, int, int]]:
+        """Name, time of change and size of every file that matters: those of the endings that were read, and ``.env``."""
+        endings = {".yaml", ".yml", *(Path(name).suffix for name in self.read)}
+        found = set()
+        for folder in self.folders:
+            with suppress(OSError), os.scandir(folder) as entries:
+                for entry in entries:
+                    if Path(entry.name).suffix in endings or entry.name == ".env":
+                        with suppress(OSError):
+                            found.add((entry.path, entry.stat().st_mtime_ns, entry.stat().st_size))
+        return found
 
     def _include(self, pattern: str, file: str) -> list[tuple[str, str]]:
         """See ``Include`` of :mod:`probes.core.spec`: patterns start from the folder of the file they stand in."""
@@ -63,7 +109,9 @@ class Files:
             raise outside
         names = sorted(glob.glob(pattern, root_dir=base, recursive=True)) if glob.has_magic(pattern) else [pattern]
         found = [Path(os.path.normpath(base / name)) for name in names]
-        self.folders |= {path.parent for path in found} | {(base / pattern.partition("*")[0]).parent}
+        self.folders |= {path.parent for path in found} | {
+            Path(os.path.normpath(base / os.path.dirname(pattern.partition("*")[0])))
+        }
         inside = root.resolve()
         if any(not path.resolve().is_relative_to(inside) for path in found):
             raise outside

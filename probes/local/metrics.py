@@ -46,8 +46,8 @@ class LocalMetrics:
                 self._minutes[key] = join(self._minutes[key], value) if key in self._minutes else value
 
     async def flush(self, store: Store, now: float) -> None:
-        """Append the minutes that are over (all, when ``now`` is infinite) to the logs ``metrics/<name>``."""
-        over = [key for key in self._minutes if key[1] + MINUTE <= now]
+        """Append the minutes that ended a minute ago (all, when ``now`` is infinite) to the logs ``metrics/<name>``."""
+        over = [key for key in self._minutes if key[1] + 2 * MINUTE <= now]
         entries = []
         for key in over:
             (name, dimensions), at = key

@@ -89,7 +89,7 @@ class Schedule:
         ``last``: time of the last known run by check, for checks that this schedule did not run itself.
         """
         now, before = self._now(), self._turns
-        checks = [check for check in plan.checks.values() if not check.paused and looks_from(check, self._location)]
+        checks = [check for check in plan.checks.values() if self._runs(check)]
         self._turns, self._heap = {}, []
         soon = []
         for check in checks:
@@ -132,6 +132,9 @@ class Schedule:
         """Runs that have started, or wait for room, and have not ended."""
         return len(self._running)
 
+    def _runs(self, check: Check) -> bool:
+        return not check.paused and not check.passive and looks_from(check, self._location)
+
     def _start(self, now: float) -> None:
         """Start what is due; put each such check back at its next time."""
         while self._heap and self._heap[0][0] <= now:
@@ -150,9 +153,10 @@ class Schedule:
                 self._running.add(task)
                 task.add_done_callback(self._running.discard)
             following = self._following(turn, now)
-            passed_over = max(0, round((following - turn.next) / turn.check.every) - 1)
-            self.count.due += passed_over
-            self.count.missed += passed_over
+            if start == turn.next + offset(turn.check):  # not one that was planned apart, at a start or after a gap
+                passed_over = max(0, round((following - turn.next) / turn.check.every) - 1)
+                self.count.due += passed_over
+                self.count.missed += passed_over
             self._plan(turn, following)
 
     async def _one(self, turn: Turn, run: Run, start: float) -> None:
