@@ -31,12 +31,16 @@ def patience(every: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What one run in one location says: ``at`` is its scheduled time (its identity), ``because`` is empty when it passed."""
+    """What one run in one location says: ``at`` is its scheduled time (its identity), ``because`` is empty when it passed.
+
+    ``latency`` in milliseconds decides nothing; it is for the summary.
+    """
 
     at: float
     outcome: Outcome
     because: str = ""
     fault: str | None = None
+    latency: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

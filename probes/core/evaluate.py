@@ -51,8 +51,8 @@ class Setting:
 def rows(report: RunsReported) -> list[tuple[Run, Evidence]]:
     """The runs of a report."""
     return [
-        (Run(check, report.location, instant(at)), Evidence(instant(at), outcome, because or "", fault))
-        for check, outcome, _, fault, _, at, because in report.runs
+        (Run(check, report.location, instant(at)), Evidence(instant(at), outcome, because or "", fault, latency))
+        for check, outcome, latency, fault, _, at, because in report.runs
     ]
 
 
@@ -102,12 +102,13 @@ def missed(check: Check, state: CheckState, location: str, now: float) -> tuple[
     """The run that stands for the silence of a heartbeat, and why; None while there is time left, or when it was counted."""
     written = check.target.get("grace", 0.0)
     grace = duration(written) if isinstance(written, str) else float(written)
-    heard = state.created if state.beat is None else float(state.beat["at"])
+    last = state.beat["at"] if state.beat else None
+    heard = state.created if last is None else float(last)
     at = heard + check.every + grace
     window = state.locations.get(location)
     if now <= at or (window is not None and any(mark >= at for mark, _ in window.marks)):
         return None
-    since = f"no report since {iso(heard)}" if state.beat else f"no report yet, waiting since {iso(heard)}"
+    since = f"no report since {iso(heard)}" if last is not None else f"no report yet, waiting since {iso(heard)}"
     return Run(check.id, location, at), f"{since}: expected every {Duration(check.every)}, with {Duration(grace)} of grace"
 
 
@@ -253,9 +254,12 @@ def _retire(setting: Setting, slot: Slot, name: str, now: float) -> Slot:
 
 
 def _count(setting: Setting, check: Check, state: CheckState, evidence: Evidence) -> CheckState:
-    """The run in the check's error budget, unless it gave no evidence or lies in maintenance."""
+    """The run in the summary and the error budget, unless it gave no evidence or lies in maintenance."""
     letter = LETTERS[evidence.outcome]
-    if check.slo is None or letter not in "PDF" or mute.maintained(setting.plan.maintenance, check, evidence.at):
+    if letter not in "PDF" or mute.maintained(setting.plan.maintenance, check, evidence.at):
+        return state
+    state = replace(state, summary=state.summary.add(evidence.at, letter != "F", evidence.latency))
+    if check.slo is None:
         return state
     start = str(slo.bucket(evidence.at))
     good, bad = state.budget.get(start, (0, 0))

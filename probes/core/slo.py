@@ -123,7 +123,7 @@ class Burn:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What became of an objective: ``sli`` percent (None before any run), ``remaining`` percent of the budget (negative: overdrawn).
+    """What became of an objective: ``sli`` percent (None before any run), ``remaining`` percent of the budget (below 0: overdrawn).
 
     ``bad`` of ``allowed`` runs failed; ``rates`` is the burn rate by long window; ``burning`` are the rows that hold now.
     """

@@ -12,6 +12,7 @@ from probes.core.decide import Flap
 from probes.core.events import Event, Status
 from probes.core.incident import Incident
 from probes.core.outbox import Owed
+from probes.core.summary import Summary
 
 FORMAT: Final = 1
 
@@ -27,8 +28,9 @@ class CheckState:
         incidents: the open one last; before it those whose resolve is still held back.
         opened: ``opened_at`` of the newest incident, so that no two share an id.
         flaps: openings told lately, by severity.
-        beat: the last report of a heartbeat: ``at``, ``reported``, ``took``, ``exit_code``.
+        beat: the last report of a heartbeat: ``at`` (None before any), ``reported``, ``took``, ``exit_code``; ``started`` since.
         budget: counted runs by five minutes: start as text to [good, bad]; only the newest, the rest is in the check's ledger.
+        summary: the last day, for people.
     """
 
     created: float
@@ -41,6 +43,7 @@ class CheckState:
     flaps: Mapping[Severity, Flap] = field(default_factory=dict)
     beat: Mapping[str, Any] | None = None
     budget: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    summary: Summary = field(default_factory=Summary)
 
     @property
     def incident(self) -> Incident | None:
@@ -60,6 +63,7 @@ class CheckState:
             "flaps": {severity: asdict(flap) for severity, flap in self.flaps.items()},
             "beat": self.beat,
             "budget": {start: list(counts) for start, counts in self.budget.items()},
+            "summary": self.summary.document(),
         }
 
     @classmethod
@@ -72,6 +76,7 @@ class CheckState:
                 "incidents": tuple(Incident.parse(data) for data in document["incidents"]),
                 "flaps": {cast(Severity, severity): Flap(**data) for severity, data in document["flaps"].items()},
                 "budget": {start: tuple(counts) for start, counts in document["budget"].items()},
+                "summary": Summary.parse(document["summary"]),
             }
         )
 

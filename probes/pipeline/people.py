@@ -10,6 +10,7 @@ from typing import Any
 from probes.core import incident as incidents
 from probes.core import mute
 from probes.core.diagnostics import Problem, document
+from probes.core.evaluate import Setting
 from probes.core.events import Event, HeartbeatReceived, PlanApplied, PlanRejected
 from probes.core.judge import judge
 from probes.core.mute import Silence
@@ -20,34 +21,34 @@ from probes.core.state import CheckState, Slot, key
 from probes.core.units import Duration, iso
 from probes.pipeline.execute import report
 from probes.pipeline.publish import publish
-from probes.pipeline.settle import change, change_slot, flush, setting, settle
+from probes.pipeline.settle import change, change_slot, flush, settle
 from probes.ports import World
 
 
 async def beat(
     plan: Plan, world: World, check: str, reported: str = "ok", took: float | None = None, exit_code: int | None = None
 ) -> dict[str, Any]:
-    """A job reports itself: ``reported`` is ``ok``, ``fail`` or a word of its own, ``took`` seconds.
+    """A job reports itself: ``reported`` is ``start``, ``ok``, ``fail`` or a word of its own; ``took`` seconds.
 
-    Judged by the check's assertions; a report of ``fail``, or an exit code other than 0, has failed whatever they say. Returns the
-    result document. Raises KeyError for a check that is not there, paused, or waits for no report.
+    Judged by the check's assertions; a report of ``fail``, or an exit code other than 0, has failed whatever they say. ``start`` is
+    only remembered, so that the report of the end knows how long it took; it does not count as one. Returns the result document
+    (empty for ``start``). Raises KeyError for a check that is not there, paused, or waits for no report.
     """
     asked = plan.checks.get(check)
     if asked is None or asked.paused or not asked.passive:
         raise KeyError(check)
-    now = world.now()
-    around = await setting(plan, world)
-    location = next(iter(around.expected(asked)), world.locations[0])
+    now, name = world.now(), key(slot_of(check, plan.of), plan.of)
+    before = Slot.parse((await world.store.read(name))[0]).check(check)
+    started = (before.beat or {}).get("started") if before else None
+    if took is None and started is not None and reported != "start":
+        took = now - float(started)
+    location = next(iter(Setting(plan, tuple(world.locations)).expected(asked)), world.locations[0])
     run = Run(check, location, now)
-    facts: dict[str, Any] = {"reported": reported}
+    facts: dict[str, Any] = {"reported": reported, "age": Duration(0)}
     if took is not None:
         facts["took"] = Duration(took)
     if exit_code is not None:
         facts["exit_code"] = exit_code
-    result = judge(asked, run, Observation(facts=facts, total=took or 0.0))
-    if reported == "fail" or exit_code not in (None, 0):
-        because = f"the job reported {reported}" + (f" with exit code {exit_code}" if exit_code else "")
-        result = replace(result, outcome="failed", because=because if result.outcome != "failed" else result.because)
     told = HeartbeatReceived(
         id=f"{run.id}/beat",
         at=iso(now),
@@ -60,11 +61,21 @@ async def beat(
 
     def record(slot: Slot) -> Slot:
         state = slot.check(check) or CheckState(created=now, since=now)
-        seen = {"at": now, "reported": reported, "took": took, "exit_code": exit_code}
+        last = state.beat or {"at": None}
+        seen = (
+            {**last, "started": now}
+            if reported == "start"
+            else {"at": now, "reported": reported, "took": took, "exit_code": exit_code}
+        )
         return slot.put(check, replace(state, beat=seen), [Event.of(told)])
 
-    name = key(slot_of(check, plan.of), plan.of)
     await flush(world, name, await change_slot(world, name, record))
+    if reported == "start":
+        return {}
+    result = judge(asked, run, Observation(facts=facts, total=took or 0.0))
+    if reported == "fail" or exit_code not in (None, 0):
+        because = f"the job reported {reported}" + (f" with exit code {exit_code}" if exit_code else "")
+        result = replace(result, outcome="failed", because=because if result.outcome != "failed" else result.because)
     muted = mute.maintained(plan.maintenance, asked, now)
     seen = result.document() | ({"muted": muted} if muted else {})
     await settle(plan, world, await report(plan, world, location, [(run, asked, seen)], now))

@@ -18,6 +18,7 @@ from probes.core.plan import Plan
 from probes.core.plan import slot as slot_of
 from probes.core.result import Observation, Run
 from probes.core.state import Slot, key
+from probes.core.units import Duration
 from probes.kinds import KINDS
 from probes.pipeline.budget import account
 from probes.pipeline.execute import report
@@ -146,7 +147,7 @@ async def tick(plan: Plan, world: World) -> None:
 
 
 async def adopt(plan: Plan, world: World) -> None:
-    """Take over what an earlier plan left: deal out slots that were counted differently, resolve incidents of checks that are gone."""
+    """Take over what an earlier plan left: deal out slots counted differently, resolve the incidents of checks that are gone."""
     stale = {
         name: (Slot.parse(document), version)
         for name, (document, version) in (await world.store.find("state/")).items()
@@ -196,6 +197,7 @@ async def _heartbeats(plan: Plan, world: World, now: float) -> None:
         gone = missed(check, state, location[0], now) if state is not None and location else None
         if gone is not None:
             run, because = gone
-            seen = Observation(fault=Fault("timeout.response", because))
+            age = Duration(now - run.at + check.every)
+            seen = Observation(facts={"age": age}, fault=Fault("timeout.response", because))
             document = judge(check, run, seen).document()
             await settle(plan, world, await report(plan, world, run.location, [(run, check, document)], now))
