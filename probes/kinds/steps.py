@@ -127,7 +127,10 @@ class Step(Shape):
                 references = template.references(text)
             except template.TemplateError:
                 continue  # said by whoever fills it
-            yield from ((path, *reference.path, reference.start) for reference in references if reference.root == "step")
+            for reference in references:
+                if reference.root == "step":
+                    owner, name = reference.names
+                    yield path, owner, name, reference.start
         for key in ("must", "should"):
             for number, line in enumerate(getattr(self, key)):
                 for captured in _captured(expression.parse(line).value):
