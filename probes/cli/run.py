@@ -111,7 +111,7 @@ def _words(words: Sequence[str]) -> tuple[Path, tuple[str, ...]]:
 
 
 def _chosen(plan: Plan, names: Sequence[str], tags: Sequence[str], groups: Sequence[str], location: str | None) -> list[Check]:
-    """The checks to run, in the order of the file. Raises :class:`_Unknown` for a name that nothing has, and for a choice of none."""
+    """The checks to run, in the order of the file. Raises :class:`_Unknown` for a name that nothing has, or when none fits."""
     known_tags = {tag for check in plan.checks.values() for tag in check.tags}
     known_groups = {check.group for check in plan.checks.values() if check.group is not None}
     for what, given, known in (

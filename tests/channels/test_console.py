@@ -17,7 +17,6 @@ def test_one_block_says_what_since_when_because_and_where_to_read():
         "  because:      status == 201 (status was 503)\n"
         "  seen from:    dublin, virginia\n"
         "  owner:        team-checkout\n"
-        "  told because: opened\n"
         "  runbook:      https://wiki.shop.example/runbooks/checkout\n"
         "  page:         http://127.0.0.1:8080/checks/quote\n"
     )
@@ -31,7 +30,7 @@ def test_recovery_says_how_long_it_was():
 
 def test_reminder_and_escalation_say_so():
     assert told(alert(event="reminded")).startswith("[STILL DOWN]")
-    assert told(alert(event="escalated")).startswith("[ESCALATED]")
+    assert told(alert(event="escalated")).startswith("[DOWN, ESCALATED]")
     assert told(alert(subject(status="degraded"), severity="warning")).startswith("[DEGRADED]")
 
 

@@ -26,13 +26,11 @@ def _visible(letter: str) -> str:
 
 
 def word(alert: Alert) -> str:
-    """What happened, in one or two words: ``DOWN``, ``STILL DOWN``, ``ESCALATED``, ``RECOVERED``."""
+    """What happened, in a few words: ``DOWN``, ``STILL DOWN``, ``DOWN, ESCALATED``, ``RECOVERED``."""
     if alert.event == "resolved":
         return "RECOVERED"
-    if alert.event == "escalated":
-        return "ESCALATED"
     now = plain(alert.subjects[0].status, 20).upper() if alert.total == 1 else "FAILING"
-    return f"STILL {now}" if alert.event == "reminded" else now
+    return {"reminded": f"STILL {now}", "escalated": f"{now}, ESCALATED"}.get(alert.event, now)
 
 
 def about(alert: Alert) -> str:
@@ -67,7 +65,7 @@ def rows(alert: Alert, subject: Subject, now: float) -> list[tuple[str, str]]:
         ("fault", plain(subject.fault or "", 80)),
         ("owner", plain(subject.owner or "", 80)),
         ("known to", plain(subject.acknowledged_by or "", 80)),
-        ("told because", plain(alert.reason, 300)),
+        ("told because", "" if alert.reason == alert.event else plain(alert.reason, 300)),
         ("runbook", safe_link(subject.runbook) or ""),
         ("page", safe_link(subject.link) or ""),
     ]
