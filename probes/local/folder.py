@@ -27,8 +27,9 @@ class Running:
 
     @property
     def url(self) -> str:
-        """``http://127.0.0.1:8080``."""
-        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+        """``http://127.0.0.1:8080``; a page on every address is reached on this machine's own."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104  # compared, not bound
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
 
 class Folder:
