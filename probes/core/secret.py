@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -36,11 +37,19 @@ class Secret:
 
 
 def disguises(value: str) -> list[str]:
-    """The spellings a value can leave in: itself, base64 (each alignment that is stable), URL-quoted, hex; longest first."""
-    raw = value.encode()
-    forms = {value, quote(value, safe=""), quote_plus(value), raw.hex(), raw.hex().upper()}
-    forms.add(base64.b64encode(raw).decode().rstrip("="))
-    forms.add(base64.urlsafe_b64encode(raw).decode().rstrip("="))
+    """The spellings a value can leave in, longest first: itself, as in JSON, URL-quoted, hex, base64.
+
+    Base64 in each of the three positions a value can have inside a longer text (``user:password`` of basic authentication),
+    without the characters at the edges, which depend on the neighbours.
+    """
+    raw = value.encode("utf-8", "surrogatepass")
+    forms = {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], raw.hex(), raw.hex().upper()}
+    forms |= {quote(raw, safe=""), quote(raw), quote_plus(raw)}
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        for before in range(3):
+            text = encode(b"\0" * before + raw).decode().rstrip("=")
+            inner = text[before + 1 if before else 0 : len(text) - (1 if (before + len(raw)) % 3 else 0)]
+            forms |= {inner} if len(inner) >= 8 else {text} if before == 0 else set()
     return sorted((form for form in forms if len(form) >= 3), key=len, reverse=True)
 
 

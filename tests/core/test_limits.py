@@ -74,6 +74,11 @@ def test_a_hostile_file_is_refused_at_once(name: str) -> None:
     assert took < 2 * SECONDS  # measured under 0.4 s; twice the promise, for a busy machine
 
 
+def test_bytes_are_limited_like_text() -> None:
+    assert [problem.code for problem in scan(b"a: " + b"x" * BYTES, "f")[1]] == ["too-large"]
+    assert scan(b"a: " + b"x" * (BYTES - 3), "f")[1] == ()
+
+
 def test_64_levels_are_fine_and_65_are_not() -> None:
     for opening, closing in (("[", "]"), ("{a: ", "}")):
         source, problems = scan("a: " + opening * 62 + "x" + closing * 62, "f")

@@ -43,6 +43,21 @@ def test_every_disguise_is_scrubbed_in_keys_and_values() -> None:
     assert (clean["number"], clean["none"]) == (5, None)
 
 
+def test_a_password_inside_basic_authentication_is_scrubbed() -> None:
+    for user in ("a", "ab", "abc", "abcd"):
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            header = encode(f"{user}:{VALUE}:tail".encode()).decode()
+            clean = scrub(header, [VALUE])
+            gone = len(header) - len(clean) + len(MASK)
+            assert gone * 6 >= len(VALUE.encode()) * 8 - 10  # all but the bits shared with the neighbours
+
+
+def test_a_value_inside_json_text_is_scrubbed() -> None:
+    value = 'quo"te\\back\nline é'
+    for text in (json.dumps({"a": value}), json.dumps({"a": value}, ensure_ascii=False)):
+        assert scrub(text, [value]) == f'{{"a": "{MASK}"}}'
+
+
 def test_the_longer_secret_goes_first_so_that_no_tail_is_left() -> None:
     assert scrub("abcdef", ["abc", "abcdef"]) == MASK
 

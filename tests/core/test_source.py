@@ -203,6 +203,7 @@ def test_styles() -> None:
         "|-\n\n    status == X1\n",
         ">-\n    folded text\n    goes on X1",
         "plain text\n    goes on X1",
+        "plain text\n\n\n    goes on X1",
         '"quoted text\n    goes on \\\n    and X1"',
         "&anchor status == X1",
         "日本 😀 X1",
