@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from probes.core import codes
+from probes.core.secret import MASK
 
 CODES: Final = codes.CODES
 Severity = Literal["error", "warning"]
@@ -88,6 +89,7 @@ def render(problem: Problem, lines: Sequence[str] | None = None) -> str:
     warning = "warning: " if problem.severity == "warning" else ""
     shown = [f"{printable(problem.file)}:{problem.line}:{problem.column}: {warning}{printable(problem.message)}"]
     if lines and 0 < problem.line <= len(lines):
+        lines = concealed(lines, [problem]) if problem.code == "secret-reference" else lines
         text, caret = _window(lines[problem.line - 1], problem.column - 1)
         shown += [f"{problem.line:6} | {text}".rstrip(), f"       | {' ' * caret}^"]
     if problem.path:
@@ -95,6 +97,15 @@ def render(problem: Problem, lines: Sequence[str] | None = None) -> str:
     if problem.hint:
         shown.append(f"       = hint: {printable(problem.hint)}")
     return "\n".join(shown)
+
+
+def concealed(lines: Sequence[str], problems: Iterable[Problem]) -> list[str]:
+    """The lines of one file, masked from each place where a secret's value was refused: no quoted line may show it."""
+    shown = list(lines)
+    for problem in problems:
+        if problem.code == "secret-reference" and 0 < problem.line <= len(shown):
+            shown[problem.line - 1] = f"{shown[problem.line - 1][: problem.column - 1]}{MASK}"
+    return shown
 
 
 def split(text: str) -> list[str]:

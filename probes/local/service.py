@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from probes import pipeline
 from probes.core.check import Check
-from probes.core.diagnostics import Problem, Rejected, render, split
+from probes.core.diagnostics import Problem, Rejected, concealed, render, split
 from probes.core.metrics import sample
 from probes.core.plan import HERE, Plan
 from probes.core.result import Run
@@ -288,7 +288,7 @@ class Service:
         """Make known what runs now, and what was refused; remember what runs for a restart beside a broken file."""
         if problems:
             self.rejected = problems
-            lines = {name: split(text) for name, text in self._files.read.items()}
+            lines = {name: concealed(split(text), (p for p in problems if p.file == name)) for name, text in self._files.read.items()}
             for problem in problems:
                 log.error("%s", render(problem, lines.get(problem.file)))
             log.error("%s is refused; the last good configuration goes on (%s)", self.path, self.plan.digest)

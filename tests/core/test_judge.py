@@ -24,9 +24,21 @@ def seen(**facts: object) -> Observation:
     [
         (["status == 200"], [], {"status": 200}, "passed", ""),
         (["status == 201"], [], {"status": 503}, "failed", "status == 201 (status was 503)"),
-        (["status == 200"], ["latency < 100ms"], {"status": 200, "latency": Duration(0.124)}, "degraded", "latency < 100ms (latency was 124ms)"),
-        (["status == 201"], ["latency < 100ms"], {"status": 503, "latency": Duration(0.124)}, "failed", "status == 201 (status was 503)"),
-        (["body.errors < 5"], [], {"body": "<html>502 Bad Gateway</html>"}, "failed", "body.errors < 5 (body.errors was missing)"),
+        (
+            ["status == 200"],
+            ["latency < 100ms"],
+            {"status": 200, "latency": Duration(0.124)},
+            "degraded",
+            "latency < 100ms (latency was 124ms)",
+        ),
+        (
+            ["status == 201"],
+            ["latency < 100ms"],
+            {"status": 503, "latency": Duration(0.124)},
+            "failed",
+            "status == 201 (status was 503)",
+        ),
+        (["body.errors < 5"], [], {"body": "<html>502 Bad Gateway</html>"}, "failed", "body.errors < 5 (body.errors was missing: body is not JSON)"),
         (["body.errors != 5"], [], {}, "failed", "body.errors != 5 (body.errors was missing)"),
         ([], [], {}, "passed", ""),
     ],
@@ -45,7 +57,11 @@ def test_our_trouble_is_errored_whatever_was_seen():
 def test_a_fault_of_the_target_fails_and_says_so():
     observation = Observation(fault=Fault("conn.refused", "nothing listens at 127.0.0.1:1"))
     result = judge(a_check(), RUN, observation)
-    assert (result.outcome, result.because, result.observation.fault.kind) == ("failed", "nothing listens at 127.0.0.1:1", "conn.refused")
+    assert (result.outcome, result.because, result.observation.fault.kind) == (
+        "failed",
+        "nothing listens at 127.0.0.1:1",
+        "conn.refused",
+    )
 
 
 @pytest.mark.parametrize(("line", "outcome"), [('rcode == "NXDOMAIN"', "passed"), ('rcode == "NOERROR"', "failed")])
