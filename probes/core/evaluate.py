@@ -214,8 +214,9 @@ def _tell(setting: Setting, slot: Slot, check: Check, now: float, *, freely: boo
 def _dependency(setting: Setting, slot: Slot, check: Check, incident: incidents.Incident, now: float) -> str | None:
     """The parent that explains the trouble, in words.
 
-    A parent is an explanation when it is down, or down in every location the incident names. One whose newest run failed is likely
-    one that is about to be confirmed: it holds the alert for at most two periods of the check, and never cancels it.
+    A parent is an explanation when it is down, or down in every location the incident names. Two rules keep what nobody was told yet
+    from being told just before or after that: a parent whose newest run failed is likely one about to be confirmed, which holds the
+    alert for at most two periods; and once the parent is up again, the check has its next run to show that it recovers as well.
     """
     for name in check.depends_on:
         parent = slot.check(name) or setting.elsewhere(name)
@@ -226,9 +227,17 @@ def _dependency(setting: Setting, slot: Slot, check: Check, incident: incidents.
         down = {location for location, window in parent.locations.items() if window.status == "down"}
         if incident.locations and down.issuperset(incident.locations):
             return f"{name} is down in {', '.join(incident.locations)}"
+        if incident.told:
+            continue
         failing = any(window.marks and window.marks[-1][1] == "F" for window in parent.locations.values())
-        if failing and not incident.told and now - incident.opened_at < 2 * check.every:
+        if failing and now - incident.opened_at < 2 * check.every:
             return f"{name} is failing too and not confirmed yet"
+        mine = slot.check(check.id)
+        windows = [window for place in incident.locations if mine and (window := mine.locations.get(place))]
+        after = [letter for window in windows for at, letter in window.marks if at >= parent.since]
+        recent = parent.since >= incident.opened_at and now - parent.since < patience(check.every)
+        if parent.status == "up" and recent and windows and not {"F", "D"} & set(after):
+            return f"{name} was down until {iso(parent.since)}, and this may recover with it"
     return None
 
 

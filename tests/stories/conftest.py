@@ -35,6 +35,10 @@ def tape_kind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(kinds, "__path__", [*kinds.__path__, str(Path(__file__).parent / "kinds")])
     for cached in (kinds._names, kinds._load):
         cached.cache_clear()
+    kinds.KINDS["tape"]
+    tape = sys.modules["probes.kinds.tape"]
+    tape.LETTERS.clear()
+    tape.TRIED.clear()
     yield
     monkeypatch.undo()
     for cached in (kinds._names, kinds._load):
@@ -42,7 +46,6 @@ def tape_kind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def letters() -> dict[str, str]:
-    kinds.KINDS["tape"]
     found: dict[str, str] = sys.modules["probes.kinds.tape"].LETTERS
     return found
 
@@ -78,7 +81,8 @@ class Told:
                 self.late += [(self.minute + delay, report) for delay in deliver(self.minute, report)]
             now, self.late = [r for m, r in self.late if m <= self.minute], [(m, r) for m, r in self.late if m > self.minute]
             for report in now:
-                await self._try(pipeline.settle(self.plan, self.memory.world, report))
+                if not await self._try(pipeline.settle(self.plan, self.memory.world, report)):  # the bus delivers it again
+                    await pipeline.settle(self.plan, self.memory.world, report)
             await self.wait(MINUTE - 1)
             self.minute += 1
         return self
@@ -95,12 +99,13 @@ class Told:
             self.memory.clock.at += self.step
         self.memory.clock.at = end
 
-    async def _try(self, work: Awaitable[None]) -> None:
-        """The process may end anywhere; another one goes on."""
+    async def _try(self, work: Awaitable[None]) -> bool:
+        """Whether it came to its end; the process may crash anywhere, and another one goes on."""
         try:
             await work
         except (Crash, ConnectionError):
-            pass
+            return False
+        return True
 
     def _hear(self) -> None:
         """One line for each message: who was told together is on one line."""
@@ -132,7 +137,9 @@ class Told:
 
     async def state(self, check: str = "quote") -> CheckState:
         slots = [Slot.parse(document) for document, _ in (await self.memory.store.find("state/")).values()]
-        return next(state for slot in slots if (state := slot.check(check)) is not None)
+        found = [state for slot in slots if (state := slot.check(check)) is not None]
+        assert len(found) == 1, f"{check} is in {len(found)} slots"
+        return found[0]
 
     async def owed(self) -> int:
         return sum(len(Slot.parse(document).owed) for document, _ in (await self.memory.store.find("state/")).values())
