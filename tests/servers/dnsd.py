@@ -139,6 +139,8 @@ class Dnsd:
                     return reply
                 continue
             break
+        if values is not None and rdtype == "CNAME":
+            values += "."
         if values is not None:
             many = values.split(" | ") if " | " in values or rdtype not in ("A", "AAAA") else values.split()
             found = dns.rrset.from_text(owner + ".", self.ttl, "IN", rdtype, *many)
