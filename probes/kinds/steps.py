@@ -18,7 +18,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from probes.core import expression, template
 from probes.core.diagnostics import did_you_mean
@@ -53,6 +53,12 @@ FACTS: Final = {
     "wait": Fact("duration", "sum over the steps: waiting for first bytes"),
     "receive": Fact("duration", "sum over the steps: receiving the rest"),
 }
+
+
+def _steps(value: Any) -> Any:
+    if value == []:
+        raise complain("missing-key", "there are no steps", "begin each step with - id:")
+    return _listed(value)
 
 
 def _listed(value: Any) -> Any:
@@ -112,29 +118,36 @@ class Step(Shape):
     @classmethod
     def _keep(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         step = handler(data)
-        step._written = data["http"] if isinstance(data, Mapping) else None
+        step._written = data if isinstance(data, Mapping) else {}
         return step
 
     @property
     def request(self) -> dict[str, Any]:
         """The long form of the request as data, references and all."""
-        return dict(_long(self._written))
+        return dict(_long(self._written["http"]))
 
-    def wants(self) -> Iterator[tuple[tuple[str | int, ...], str, str, int]]:
-        """The captured values that the step refers to: where, whose, which, at which column."""
-        for path, text in _texts(self._written, ("http",)):
-            try:
-                references = template.references(text)
-            except template.TemplateError:
-                continue  # said by whoever fills it
-            for reference in references:
-                if reference.root == "step":
-                    owner, name = reference.names
-                    yield path, owner, name, reference.start
-        for key in ("must", "should"):
-            for number, line in enumerate(getattr(self, key)):
-                for captured in _captured(expression.parse(line).value):
-                    yield (key, number), captured.step, captured.key, max(0, line.find("step."))
+    def wants(self) -> set[tuple[str, str]]:
+        """The captured values that the step refers to: whose, and which."""
+        return {(owner, name) for _, owner, name, _ in _wants(self._written)}
+
+
+def _wants(step: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str, str, int]]:
+    """The captured values that a step as written refers to: where, whose, which, at which column."""
+    for path, text in _texts(step.get("http"), ("http",)):
+        try:
+            references = template.references(text)
+        except template.TemplateError:
+            continue  # said by whoever fills it
+        for reference in references:
+            if reference.root == "step":
+                owner, name = reference.names
+                yield path, owner, name, reference.start
+    for path, line in (*_texts(step.get("must"), ("must",)), *_texts(step.get("should"), ("should",))):
+        try:
+            value = expression.parse(line).value
+        except ExpressionError:
+            continue
+        yield from ((path, captured.step, captured.key, max(0, line.find("step."))) for captured in _captured(value))
 
 
 def _texts(data: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -159,34 +172,56 @@ def _captured(value: Any) -> Iterator[Captured]:
 class Target(Shape):
     """The steps, in order."""
 
-    steps: Annotated[tuple[Step, ...], BeforeValidator(_listed), Field(min_length=1, max_length=MOST)]
+    steps: Annotated[tuple[Step, ...], BeforeValidator(_steps), Field(min_length=1, max_length=MOST)]
 
-    @model_validator(mode="after")
-    def _names(self) -> Self:
-        """Ids are unique, and captured values come from earlier steps."""
-        wrong: list[InitErrorDetails] = []
-
-        def say(path: tuple[str | int, ...], error: PydanticCustomError) -> None:
-            wrong.append(InitErrorDetails(type=error, loc=("steps", *path), input=None))
-
-        known: dict[str, Step] = {}
-        ids = [step.id for step in self.steps]
-        for number, step in enumerate(self.steps):
-            for path, owner, name, column in step.wants():
-                if owner not in known:
-                    later = f"step `{owner}` comes later" if owner in ids[number + 1 :] else f"there is no step `{owner}`"
-                    message = "a step cannot use its own values" if owner == step.id else f"{later}, so it has no values here"
-                    say((number, *path), complain("unknown-step", message, did_you_mean(owner, list(known)), column))
-                elif name not in known[owner].capture:
-                    captures = list(known[owner].capture)
-                    hint = did_you_mean(name, captures) or f"add it there: capture: {{{name}: body.{name}}}"
-                    say((number, *path), complain("unknown-step", f"step `{owner}` captures no `{name}`", hint, column))
-            if step.id in known:
-                say((number, "id"), complain("id", f"there are two steps with the id `{step.id}`"))
-            known[step.id] = step
+    @model_validator(mode="wrap")
+    @classmethod
+    def _all_at_once(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Names that lead nowhere are told together with everything else."""
+        written = data.get("steps") if isinstance(data, Mapping) else None
+        steps = written if isinstance(written, (list, tuple)) else ()
+        wrong = list(_wrong_names([step if isinstance(step, Mapping) else {} for step in steps]))
+        try:
+            target = handler(data)
+        except ValidationError as error:
+            wrong = [*map(_again, error.errors(include_url=False)), *wrong]
         if wrong:
             raise ValidationError.from_exception_data("steps", wrong)
-        return self
+        return target
+
+
+def _again(error: ErrorDetails) -> InitErrorDetails:
+    context = error.get("ctx") or {}
+    kind: Any = error["type"]
+    if "message" in context:
+        kind = PydanticCustomError(kind, "{message}", context)
+    return InitErrorDetails(type=kind, loc=error["loc"], input=error["input"], ctx=context)
+
+
+def _wrong_names(steps: list[Mapping[str, Any]]) -> Iterator[InitErrorDetails]:
+    """Ids that are there twice, and captured values that do not come from an earlier step."""
+
+    def wrong(
+        path: tuple[str | int, ...], code: str, message: str, hint: str | None = None, column: int | None = None
+    ) -> InitErrorDetails:
+        return InitErrorDetails(type=complain(code, message, hint, column), loc=("steps", number, *path), input=None)
+
+    known: dict[str, list[str]] = {}
+    for number, step in enumerate(steps):
+        own, captures = step.get("id"), step.get("capture")
+        for path, owner, name, column in _wants(step):
+            if owner not in known:
+                later = any(other.get("id") == owner for other in steps[number + 1 :])
+                message = f"step `{owner}` comes later" if later else f"there is no step `{owner}`"
+                message = "a step cannot use its own values" if owner == own else f"{message}, so it has no values here"
+                yield wrong(path, complain("unknown-step", message, did_you_mean(owner, list(known)), column))
+            elif name not in known[owner]:
+                hint = did_you_mean(name, known[owner]) or f"add it there: capture: {{{name}: body.{name}}}"
+                yield wrong(path, complain("unknown-step", f"step `{owner}` captures no `{name}`", hint, column))
+        if isinstance(own, str):
+            if own in known:
+                yield wrong(("id",), complain("id", f"there are two steps with the id `{own}`"))
+            known[own] = [str(name) for name in captures] if isinstance(captures, Mapping) else []
 
 
 def short(data: Any) -> dict[str, Any]:
@@ -256,7 +291,7 @@ async def _go(step: Step, journey: _Journey, context: Context) -> _Trouble | Non
 
 async def _clean(step: Step, journey: _Journey, context: Context) -> None:
     """An ``always`` step after a failure: it tells of itself, but the first trouble stays the trouble."""
-    lacking = {f"step.{owner}.{name}": 0 for _, owner, name, _ in step.wants() if name not in journey.captures.get(owner, {})}
+    lacking = sorted(f"step.{owner}.{name}" for owner, name in step.wants() if name not in journey.captures.get(owner, {}))
     if lacking:
         journey.findings.append(Finding(f"{step.id}: skipped", "should", False, f"{', '.join(lacking)} was not captured"))
         return

@@ -388,7 +388,21 @@ def test_lines_are_typed_by_the_facts_of_http() -> None:
 
 
 def test_what_else_is_refused() -> None:
-    assert wrong()[0][0] == "too_short"
+    assert wrong()[0][:2] == ("missing-key", "there are no steps")
+    for nonsense in (
+        None,
+        "x",
+        [None],
+        ["x"],
+        [[]],
+        [{"id": []}],
+        [{"http": {"url": [1]}, "must": {"a": 1}, "capture": 5, "id": 5}],
+        {"a": {}},
+    ):
+        with pytest.raises(ValidationError):
+            Target.model_validate({"steps": nonsense})
+    with pytest.raises(ValidationError):
+        Target.model_validate("x")
     assert wrong(*({**GOOD, "id": f"s{i}"} for i in range(51)))[0][0] == "too_long"
     assert wrong({**GOOD, "id": "Login"})[0][0] == "id"
     assert wrong({**GOOD, "http": 5})[0][0] == "short-form"
@@ -416,13 +430,7 @@ checks:
     with pytest.raises(Rejected) as rejected:
         load(text, KINDS)
     places = {(problem.code, problem.line, problem.column) for problem in rejected.value.problems}
-    assert ("unknown-fact", 7, 50) in places
-    assert ("unknown-fact", 10, 31) in places
-    fixed = text.replace("bdy.x", "body.x").replace("statsu", "status")
-    with pytest.raises(Rejected) as rejected:
-        load(fixed, KINDS)
-    places = {(problem.code, problem.line, problem.column) for problem in rejected.value.problems if problem.severity == "error"}
-    assert places == {("id", 8, 13), ("unknown-step", 9, 37)}
+    assert places >= {("unknown-fact", 7, 50), ("unknown-fact", 10, 31), ("id", 8, 13), ("unknown-step", 9, 37)}
 
 
 def test_it_is_described_by_its_steps() -> None:
