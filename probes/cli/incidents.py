@@ -22,18 +22,15 @@ if TYPE_CHECKING:
 @json_option
 def command(*, open_only: bool, wanted: str | None, since: float, file: Path, data: Path | None, as_json: bool) -> None:
     """List incidents, newest last. ID may be an incident's id, the start of one, or a check (its newest incident)."""
-    from probes.cli.shared import loop, terminal
-    from probes.local.web.api import incident_document
+    from probes.cli.shared import loop
 
     found = loop.complete(_read(open_only, since, file, data))
     if wanted is not None:
-        chosen = _choose(found, wanted)
-        if as_json:
-            terminal.document(incident_document(chosen))
-        else:
-            _explain(chosen)
-    elif as_json:
-        terminal.document({"version": 1, "incidents": [incident_document(one) for one in found]})
+        found = [_choose(found, wanted)]
+    if as_json:
+        _document(found, one=wanted is not None)
+    elif wanted is not None:
+        _explain(found[0])
     else:
         _list(found)
 
@@ -60,6 +57,14 @@ def _choose(found: list[IncidentView], wanted: str) -> IncidentView:
     raise click.UsageError(
         f"there is no incident `{printable(wanted)}`: {did_you_mean(wanted, names) or '`probes incidents` lists them'}"
     )
+
+
+def _document(found: list[IncidentView], *, one: bool) -> None:
+    from probes.cli.shared import terminal
+    from probes.local.web.api import incident_document
+
+    documents = [incident_document(each) for each in found]
+    terminal.document(documents[0] if one else {"version": 1, "incidents": documents})
 
 
 def _list(found: list[IncidentView]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -147,6 +146,8 @@ def _unknown(what: str, name: str, known: Iterable[str]) -> _Unknown:
 
 async def _look(plan: Plan, checks: Sequence[Check], location: str, now: float, base: Path) -> list[dict[str, Any]]:
     """The result documents, in the order of the checks; a progress bar on a terminal when it takes longer than a second."""
+    import asyncio
+
     from probes.core.result import Run
     from probes.pipeline import look
 
@@ -177,6 +178,8 @@ def _waits(run: Run, check: Check) -> dict[str, Any]:
 async def _progress(found: dict[str, Any], total: int) -> None:
     if not sys.stderr.isatty():
         return
+    import asyncio
+
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from probes.cli.shared.terminal import console

@@ -29,7 +29,6 @@ async def _show(name: str | None, file: Path, data: Path | None, *, as_json: boo
     from probes import view
     from probes.cli.shared import store, terminal
     from probes.core.units import iso
-    from probes.local.web.api import summary
 
     async with store.reading(file, data) as (plan, world):
         now = world.now()
@@ -38,6 +37,8 @@ async def _show(name: str | None, file: Path, data: Path | None, *, as_json: boo
         else:
             items = [await view.check(plan, world, store.known(plan, name))]
         if as_json:
+            from probes.local.web.api import summary
+
             listed = [summary(item) for item in items]
             terminal.document({"version": 1, "service": plan.service, "at": iso(now), "checks": listed})
         elif name is None:

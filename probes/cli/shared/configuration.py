@@ -66,7 +66,9 @@ def verdict(problems: Iterable[Problem]) -> dict[str, Any]:
 def show(problems: Iterable[Problem], texts: Mapping[str, str], write: Any) -> None:
     """Write each problem with its line and caret, a blank line after it."""
     listed = list(problems)
-    lines = {name: diagnostics.concealed(diagnostics.split(text), (p for p in listed if p.file == name)) for name, text in texts.items()}
+    lines = {
+        name: diagnostics.concealed(diagnostics.split(text), (p for p in listed if p.file == name)) for name, text in texts.items()
+    }
     for problem in listed:
         write(diagnostics.render(problem, lines.get(problem.file)) + "\n\n")
 
