@@ -201,10 +201,8 @@ def _again(error: ErrorDetails) -> InitErrorDetails:
 def _wrong_names(steps: list[Mapping[str, Any]]) -> Iterator[InitErrorDetails]:
     """Ids that are there twice, and captured values that do not come from an earlier step."""
 
-    def wrong(
-        path: tuple[str | int, ...], code: str, message: str, hint: str | None = None, column: int | None = None
-    ) -> InitErrorDetails:
-        return InitErrorDetails(type=complain(code, message, hint, column), loc=("steps", number, *path), input=None)
+    def wrong(path: tuple[str | int, ...], problem: PydanticCustomError) -> InitErrorDetails:
+        return InitErrorDetails(type=problem, loc=("steps", number, *path), input=None)
 
     known: dict[str, list[str]] = {}
     for number, step in enumerate(steps):
