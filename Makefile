@@ -1,7 +1,7 @@
 # Two commands do everything on a fresh machine with Python >= 3.11, pip, make and git: `make demo` and `make test`.
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
-.PHONY: help setup dev up demo test test-long check format docs lock clean
+.PHONY: help setup dev up demo test test-long check format docs picture lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ format: dev ## mend what lint and format can mend
 
 docs: dev ## write docs/reference and checks.schema.json from the code
 	@$(PY) tools/reference.py
+
+picture: dev ## take the README's picture from a running demo (needs chromium)
+	@$(PY) tools/picture.py
 
 lock: ## resolve the newest versions that pyproject.toml allows, with hashes and without any index's address
 	@tools/lock

@@ -15,8 +15,8 @@ import click
 from probes import cli
 from probes.channels import CHANNELS
 from probes.core import codes, events, fault, metrics, route, shapes
-from probes.core.kind import Fact, Kind
 from probes.core.compile import EVERY, TIMEOUT
+from probes.core.kind import Fact, Kind
 from probes.core.schema import schema
 from probes.core.units import Duration
 from probes.kinds import KINDS

@@ -227,7 +227,7 @@ class Shop:
             while True:
                 if self.scene.job:
                     with contextlib.suppress(httpx.HTTPError):  # the page may not be up yet
-                        await client.post(address, params={"reported": "ok"})
+                        await client.post(address, params={"status": "ok"})
                 await asyncio.sleep(1)
 
 

@@ -111,7 +111,7 @@ async def test_the_nightly_job_reports_unless_the_scene_has_it_hang(tmp_path: Pa
     beats: asyncio.Queue[str] = asyncio.Queue()
 
     async def beat(request: Request) -> Response:
-        beats.put_nowait(request.query_params["reported"])
+        beats.put_nowait(request.query_params["status"])
         return Response()
 
     inbox = module.uvicorn.Config(Starlette(routes=[Route("/beat/job", beat, methods=["POST"])]), **module._QUIET)
