@@ -40,6 +40,11 @@ class Service(Protocol):
         """When the schedule last turned, by the world's clock (epoch seconds)."""
         ...
 
+    @property
+    def trouble(self) -> str | None:
+        """One sentence while history cannot be kept, else None."""
+        ...
+
     def changes(self) -> AsyncIterator[str]:
         """Names of what changes from now on (``runs/quote``, ``incidents``, ``plan``); ends when the service stops."""
         ...

@@ -20,7 +20,7 @@ Scale = Callable[[float], float]
 RUNS: Final = 60
 _WIDE, _HIGH, _PITCH = 240, 32, 4
 _LETTER: Final = {"passed": "p", "degraded": "d", "failed": "f", "errored": "e", "skipped": "s"}
-_HATCHED: Final = ' fill="url(#hatch)"'
+_HATCHED: Final = Markup('" fill="url(#hatch)"')
 _HEIGHT: Final = {"up": 8, "degraded": 14, "down": 20, "unknown": 20, "paused": 4, "none": 2}
 
 
@@ -70,10 +70,9 @@ def band(states: Iterable[State], start: float, end: float, label: str) -> Marku
         )
         says = printable(says[:300])
         told.append(says)
-        drawn.append(
-            f'<rect class="st-{escape(state.status)}"{_HATCHED if state.status == "unknown" else ""} x="{x:.1f}" y="{20 - high}" width="{wide:.1f}" height="{high}">'
-            f"<title>{escape(says)}</title></rect>"
-        )
+        look = escape(state.status) + (_HATCHED if state.status == "unknown" else Markup('"'))
+        place = f'x="{x:.1f}" y="{20 - high}" width="{wide:.1f}" height="{high}"'
+        drawn.append(f'<rect class="st-{look} {place}><title>{escape(says)}</title></rect>')
     summary = "; ".join(told[:8]) + (f"; and {len(told) - 8} more" if len(told) > 8 else "")
     return _svg(
         f'<svg class="band" viewBox="0 0 1000 20" preserveAspectRatio="none" role="img" '

@@ -100,11 +100,9 @@ def monitor(service: Service, items: Sequence[CheckView], incidents: Iterable[In
     """Whether we ourselves are well: the schedule, the runs, the configuration, the alerts."""
     still = now - service.pulse
     overdue = [item.check.id for item in items if _overdue(item, now)]
-    failing = [
-        alert for incident in incidents for alert in incident.alerts if alert.get("outcome") in ("permanent", "failed", "parked")
-    ]
-    retried = [alert for incident in incidents for alert in incident.alerts if alert.get("outcome") in ("retry", "owed")]
-    refused = len(service.rejected)
+    failing = [alert for incident in incidents for alert in incident.alerts if alert["outcome"] in ("permanent", "parked")]
+    retried = [alert for incident in incidents for alert in incident.alerts if alert["outcome"] == "owed"]
+    refused, trouble = len(service.rejected), service.trouble
     return [
         _line("Schedule", still < 30, f"turned {ago(service.pulse, now)}"),
         _line(
@@ -112,6 +110,7 @@ def monitor(service: Service, items: Sequence[CheckView], incidents: Iterable[In
             not overdue,
             "none is overdue" if not overdue else f"{plural(len(overdue), 'check')} overdue: {', '.join(overdue[:3])}",
         ),
+        _line("Store", trouble is None, trouble or "history is kept"),
         _line(
             "Configuration",
             not refused,

@@ -11,7 +11,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from probes import dashboards, view
+from probes import dashboards, pipeline, view
+from probes.core import mute
+from probes.core.check import Check
 from probes.core.diagnostics import nearest
 from probes.core.fault import FAULTS
 from probes.dashboards.levels import UNGROUPED, groups
@@ -90,7 +92,7 @@ async def check(request: Request) -> Response:
         drawing
         for panel in board.panels
         if panel.kind in ("line", "stack")
-        and (len((drawing := series.draw(panel, subject, seen.samples, seen.start, seen.end)).lines) > 1 or panel.id != "locations")
+        and ((drawing := series.draw(panel, subject, seen.samples, seen.start, seen.end)).tells_apart or panel.id != "locations")
     ]
     context = {
         "here": "check",
@@ -114,6 +116,7 @@ async def check(request: Request) -> Response:
         "failures": [story.run(run, FAULTS) for run in failures[:MOST_FAILURES]],
         "failures_total": plural(len(failures), "run"),
         "target": shown_target(subject.target),
+        "silences": [one for one in await pipeline.silences(world) if _about(one, subject)],
         "start": seen.start,
     }
     return await page(request, "check.html", context)
@@ -130,6 +133,7 @@ async def incidents(request: Request) -> Response:
         "open": overview.by_urgency(i for i in found if i.status != "resolved"),
         "resolved": resolved[:MOST_RESOLVED],
         "resolved_total": len(resolved),
+        "silences": await pipeline.silences(service.world),
         "days": DAYS,
     }
     return await page(request, "incidents.html", context)
@@ -231,6 +235,11 @@ def local_path(path: str | None) -> str:
     if path and path.startswith("/") and not path.startswith("//") and path.isascii() and path.isprintable() and "\\" not in path:
         return path
     return "/"
+
+
+def _about(silence: mute.Silence, subject: Check) -> bool:
+    """Whether the silence covers the check's incidents, of the worst severity at least."""
+    return mute.matches(silence.when, {**mute.facts(subject), "severity": "critical", "event": "opened"})
 
 
 def _link(address_: str | None) -> str | None:

@@ -46,6 +46,11 @@ class Drawing:
         """Whether nothing was measured."""
         return not any(line.points for line in self.lines)
 
+    @property
+    def tells_apart(self) -> bool:
+        """Whether there are several lines of several runs each: what a chart by location is for."""
+        return self.step is not None and len(self.lines) > 1
+
     def document(self) -> dict[str, Any]:
         """The JSON form; times are epoch milliseconds, as scripts count them."""
         return {
@@ -65,7 +70,7 @@ class Drawing:
 
 def measured(check: Check, documents: Iterable[Mapping[str, Any]]) -> list[Sample]:
     """Every sample of those runs of the check, also of the metrics that are off by default: they cost nothing here."""
-    everything = replace(check, metrics={"by": ("check", "location"), "also": ("PhaseTime", "Degraded")})
+    everything = replace(check, metrics={"level": "full", "by": ("check", "location")})
     return [sample for document in documents for sample in samples(everything, document)]
 
 

@@ -24,6 +24,8 @@ HELD: Final = {
     "offline": "the location itself has no network",
 }
 """Why an alert was held back, by the reason of the decision."""
+OWED: Final = {"owed": "Owed to", "retry": "Not reached yet,", "permanent": "Refused by", "parked": "Given up on"}
+"""What became of an alert that was not delivered, before the channel's name."""
 
 
 def story(incident: IncidentView, events: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -58,13 +60,13 @@ def _event(incident: str, event: Mapping[str, Any]) -> dict[str, Any] | None:
 def _alert(alert: Mapping[str, Any]) -> dict[str, Any]:
     event, channel, reason = alert.get("event", ""), alert.get("channel") or "nobody", str(alert.get("reason") or "")
     outcome, detail = str(alert.get("outcome") or ""), str(alert.get("detail") or "")
-    if outcome in ("suppressed", "held"):
+    if outcome == "suppressed":
         words = f"{HELD.get(reason, reason)}{f' ({detail})' if detail else ''}"
         title, look = f"Not told to {channel}: {event}", "held"
-    elif outcome in ("delivered", "sent"):
+    elif outcome == "delivered":
         title, look, words = f"Told {channel}: {event}", "told", detail if reason in ("", event) else f"{reason}. {detail}".strip()
     else:
-        title, look, words = f"Telling {channel}: {event} ({outcome or 'owed'})", "failed", detail
+        title, look, words = f"{OWED.get(outcome, outcome)} {channel}: {event}", "failed", detail
     return {"at": epoch(alert.get("at")) or 0.0, "title": title, "words": words, "look": look}
 
 
