@@ -36,6 +36,8 @@ def _url(text: str) -> str:
         raise complain("url", f"{text!r} is not a URL: {error}") from None
     if url.scheme not in ("http", "https") or not url.host:
         raise complain("url", f"{text!r} is not a URL to probe: it needs http:// or https:// and a host")
+    if url.port is not None and not 1 <= url.port <= 65535:
+        raise complain("url", f"{url.port} is not a port: ports are 1 to 65535")
     if url.userinfo:
         raise complain("url", "a URL may not hold a user or a password, for it is shown", "write them under `auth: {basic: ...}`")
     if re.search(r"[\s\x00-\x1f\x7f]", text):
@@ -123,7 +125,7 @@ class Target(Shape):
             raise complain("value", "`auth` and the header authorization say the same thing twice")
         return self
 
-    def plain(self) -> Plain:
+    def resolved(self) -> Plain:
         """The request with everything worked out."""
         return Plain(
             method=self.method,
@@ -163,7 +165,7 @@ async def exchange(target: Target, context: Context, cookies: httpx.Cookies | No
     """
 
     async def probe(seen: Look) -> None:
-        await follow(target.plain(), seen, cookies)
+        await follow(target.resolved(), seen, cookies)
 
     return await look(context, probe)
 

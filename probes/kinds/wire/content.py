@@ -125,7 +125,9 @@ def _finite(text: str) -> float:
 
 
 _INVISIBLE: Final = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]|\x1b\[[0-9;]*[A-Za-z]"
+    r"\x1b\[[0-9;?]*[A-Za-z]"  # what drives a terminal
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f]"  # control characters, but for tab and line feed
+    r"|[\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"  # what hides, turns or cannot be written
 )
 
 

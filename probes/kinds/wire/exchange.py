@@ -9,7 +9,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -140,15 +139,17 @@ class _Request:
 
     def redirect(self, status: int, location: str) -> None:
         """Become the request that a redirect asks for (RFC 9110, section 15.4). Raises Failed: ``redirect.*``."""
+        said = repr(content.snippet(location, 200))
+        scheme = re.match(r"\s*([A-Za-z][A-Za-z0-9+.-]*):", location)
+        if scheme and scheme[1].lower() not in ("http", "https"):
+            raise failed("redirect.blocked", f"the redirect leaves http and https: {said}")
         try:
-            there = self.url.join(location).copy_with(fragment=None)
-            there.raw_host.decode("ascii")
-        except (httpx.InvalidURL, UnicodeError, ValueError) as error:
-            raise failed("redirect.invalid", f"the redirect to {content.snippet(location, 200)!r} is not a URL: {error}") from error
-        if there.scheme not in ("http", "https"):
-            raise failed("redirect.blocked", f"the redirect leaves http and https: {content.snippet(location, 200)!r}")
-        if not there.host:
-            raise failed("redirect.invalid", f"the redirect to {content.snippet(location, 200)!r} names no host")
+            given = httpx.URL(location.strip())
+            there = self.url.join(given).copy_with(fragment=None)
+        except (httpx.InvalidURL, ValueError) as error:
+            raise failed("redirect.invalid", f"the redirect to {said} is not a URL: {error}") from error
+        if (given.scheme and not given.host) or not there.host or not 0 < _origin(there)[2] < 65536:
+            raise failed("redirect.invalid", f"the redirect to {said} names no host, or no port there is")
         carries_body = self.body is not None and status in (307, 308)
         if self.url.scheme == "https" and there.scheme == "http" and (carries_body or self._secretive()):
             raise failed("redirect.blocked", f"the redirect would carry credentials to plain http: {shown(there)}")
@@ -184,9 +185,8 @@ def shown(url: httpx.URL) -> str:
 
 @cache
 def _client() -> httpx.AsyncClient:
-    """The one client: it keeps neither connections nor cookies."""
-    never = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-    return httpx.AsyncClient(transport=Transport(), cookies=never, trust_env=False)
+    """The one client; the transport keeps no connections."""
+    return httpx.AsyncClient(transport=Transport(), trust_env=False)
 
 
 async def follow(plain: Plain, seen: Look, cookies: httpx.Cookies | None = None) -> None:
@@ -213,12 +213,15 @@ async def follow(plain: Plain, seen: Look, cookies: httpx.Cookies | None = None)
         seen.facts |= {"url": shown(request.url), "redirects": len(hops)}
         started = time.monotonic()
         try:
-            response = await _client().send(outgoing, stream=True, follow_redirects=False)
+            # As httpx's own send, without what it would do about redirects and cookies; it is also where respx steps in.
+            response = await _client()._transport_for_url(request.url).handle_async_request(outgoing)
+            response.request = outgoing
         except httpx.HTTPError as error:
             if exchange.reply is not None:
                 _note_head(seen, exchange.reply.status, exchange.reply.reason, _texts(exchange))
                 seen.facts["size"] = Size(len(exchange.reply.body))
                 seen.evidence["body"] = content.snippet(bytes(exchange.reply.body[:1200]).decode("utf-8", "replace"))
+            _note_tls(seen, way)
             raise Failed(fault_of(error)) from error
         if exchange.reply is None:  # another transport took the request, such as a mock
             await response.aread()

@@ -146,6 +146,9 @@ class _Conversation:
                 self._way.phases["wait"] = max(0.0, mark - self._sent)
             if len(self._start) < 8:
                 self._start += data[: 8 - len(self._start)]
+                if self._start[:5] != b"HTTP/"[: len(self._start)]:
+                    shown = repr(self._start.decode("latin-1"))
+                    raise failed("http.malformed", f"{self._way.where} does not speak HTTP; its answer begins with {shown}")
             if self._read > 4 * (BODY + HEADERS):
                 raise failed("body.too_large", "the answer, with its chunking, is far above the limit")
         elif not self._read:
@@ -158,6 +161,8 @@ class _Conversation:
         if sum(len(name) + len(value) + 4 for name, value in headers) > HEADERS:
             raise failed("http.headers_too_large", f"the response headers are above the limit of {HEADERS // 1024} KB")
         version = event.http_version.decode("ascii")
+        if version not in ("1.0", "1.1"):
+            raise failed("http.protocol", f"the response is of HTTP/{version}, which nobody asked for")
         reply = Reply(event.status_code, text(bytes(event.reason)), version, headers, bytearray())
         self._replies.append(reply)
         self._way.phase = "receive"
@@ -174,8 +179,6 @@ class _Conversation:
         """What h11's complaint means: it depends on how far the answer had come."""
         said, where = str(error).rstrip("."), self._way.where
         if not self._replies:
-            if not self._start.startswith(b"HTTP/"[: len(self._start)]):
-                return failed("http.malformed", f"{where} does not speak HTTP; its answer begins with {_shown(self._start)}")
             if error.error_status_hint == 431:
                 return failed("http.headers_too_large", f"the response headers are above the limit of {HEADERS // 1024} KB")
             if "closed connection" in said or "unexpectedly closed" in said:
@@ -188,7 +191,3 @@ class _Conversation:
         if error.error_status_hint == 431:
             return failed("http.headers_too_large", "a chunk header or trailer is above the limit")
         return failed("http.bad_chunking", f"the chunked body is malformed: {said}")
-
-
-def _shown(start: bytes) -> str:
-    return repr(start.decode("latin-1"))

@@ -13,6 +13,7 @@ import struct
 import sys
 import time
 from collections.abc import Sequence
+from functools import cache
 from typing import Final, Literal
 
 from probes.kinds.wire.failure import Failed, failed, system
@@ -29,15 +30,15 @@ _RTT, _RETRANSMITS = 68, 100  # offsets in struct tcp_info of linux/tcp.h: tcpi_
 _GREED: Final = 16
 _STEP: Final = 1_000_000  # nanoseconds by which real and steady time may part before the real one counts as set
 
-_pin: socket.socket | None = None
 
-
-def _pin_stamps() -> None:
-    """The kernel stamps packets only while some socket asks for it, and starts late: keep one that always does."""
-    global _pin  # noqa: PLW0603  # one for the process, for ever
-    if _pin is None and _STAMPS:
-        _pin = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        _pin.setsockopt(socket.SOL_SOCKET, _STAMPS, 1)
+@cache
+def _pin_stamps() -> int:
+    """The kernel stamps packets only while some socket asks for it, and starts late: keep one descriptor that always does."""
+    if not _STAMPS:
+        return -1
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as pin:
+        pin.setsockopt(socket.SOL_SOCKET, _STAMPS, 1)
+        return pin.detach()
 
 
 class Expired(Exception):

@@ -1,0 +1,54 @@
+"""What the tests of kinds share: a look at a target, with its descriptors, tasks and time counted."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from probes.core.kind import Context
+from probes.core.result import Observation
+from probes.kinds import KINDS
+
+HOST = "127.0.0.1"
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"))
+
+
+async def see(kind: str, target: dict[str, Any] | str, timeout: float = 5.0, **context: Any) -> Observation:
+    """One look, as the pipeline does it."""
+    shape = KINDS[kind]
+    long = shape.short(target) if isinstance(target, str) else target
+    return await shape.probe(shape.target.model_validate(long), Context(run="test@here/now", timeout=timeout, **context))
+
+
+@asynccontextmanager
+async def tidy() -> AsyncIterator[None]:
+    """Nothing may be left behind: no descriptor (of this thread's doing), no task."""
+    before = asyncio.all_tasks()
+    yield
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() - before == set()
+
+
+class Ticks:
+    """The longest time that the loop did not come round."""
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+        self._last = time.monotonic()
+
+    async def run(self) -> None:
+        while True:
+            self.tick()
+            await asyncio.sleep(0)
+
+    def tick(self) -> None:
+        now = time.monotonic()
+        self.longest = max(self.longest, now - self._last)
+        self._last = now
