@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -13,6 +13,9 @@ from probes.core.kind import Fact
 from probes.core.source import Source
 
 Path = tuple[str | int, ...]
+MOST_GUESSES: Final = 100
+MOST_PROBLEMS: Final = 1_000
+MOST_LISTED: Final = 12
 M = TypeVar("M", bound=BaseModel)
 
 _TYPES = {
@@ -33,6 +36,7 @@ class Reader:
     def __init__(self, source: Source, problems: list[Problem]) -> None:
         self.source = source
         self.problems = problems
+        self.room = template.Room()
         self.used: set[tuple[str, str]] = set()
         """References met so far: ``("var", "api")``, ``("secret", "API_TOKEN")``."""
 
@@ -52,6 +56,8 @@ class Reader:
 
         ``path_of``: the path to show, where it is not the place that is pointed at.
         """
+        if len(self.problems) > MOST_PROBLEMS:
+            return
         known = self._known(path)
         if key:
             place = self.source.key(known)
@@ -59,6 +65,9 @@ class Reader:
             place = self.source.column_in(known, column)
         else:
             place = self.source.place(known)
+        if len(self.problems) == MOST_PROBLEMS:
+            code, hint = "limit", "mend the first ones; many may have one cause"
+            message = f"from here on there are more problems than the {MOST_PROBLEMS:,} that are told"
         if code == "type" and any((p.line, p.column) == (place.line, place.column) for p in self.problems if p.file == place.file):
             return  # what is wrong here has been said in better words
         self.problems.append(
@@ -79,11 +88,10 @@ class Reader:
         known: list[str | int] = []
         node: Any = self.source.data
         for part in path:
-            inside = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-            found = [value for name, value in inside if name == part]
-            if not found:
+            try:
+                node = _inside(node, part)
+            except LookupError:
                 continue
-            node = found[0]
             known.append(part)
         return tuple(known)
 
@@ -121,15 +129,23 @@ class Reader:
 
     def unknown_key(self, path: Path, known: Collection[str]) -> None:
         """The complaint about a key that nothing reads."""
-        guess = nearest(str(path[-1]), list(known))
+        guess = self._guess(str(path[-1]), known)
         hint = f"did you mean `{guess}`?" if guess else None
         self.complain("unknown-key", f"there is no key `{_shown(path[-1])}` here", path, key=True, hint=hint)
 
     def unknown_name(self, what: str, name: str, known: Collection[str], path: Path, *, column: int | None = None) -> None:
         """The complaint about a name that nothing declares: ``what`` is ``location``, ``group``, ``channel`` ..."""
-        guess = nearest(name, list(known))
-        hint = f"did you mean `{guess}`?" if guess else (f"known: {', '.join(sorted(known)[:8])}" if known else None)
+        guess = self._guess(name, known)
+        hint = (
+            f"did you mean `{guess}`?"
+            if guess
+            else (f"known: {', '.join(sorted(known))}" if 0 < len(known) <= MOST_LISTED else None)
+        )
         self.complain(f"unknown-{what}", f"there is no {what} `{_shown(name)}`", path, hint=hint, column=column)
+
+    def _guess(self, word: str, known: Collection[str]) -> str | None:
+        """What was probably meant; not for the thousandth mistake, since each guess compares with everything known."""
+        return nearest(word, known) if len(self.problems) < MOST_GUESSES else None
 
     def assertions(self, lines: Any, facts: Mapping[str, Fact] | None, path: Path) -> Any:
         """The lines in canonical form, typed by ``facts``; each that cannot be is a problem at its column and left out."""
@@ -170,7 +186,7 @@ class Reader:
             good = True
             for reference in template.references(text):
                 good &= self._known_reference(reference, path, variables, roots)
-            return template.fill(text, {"var": variables}, keep=("secret", "step", "run")) if good else text
+            return template.fill(text, {"var": variables}, keep=("secret", "step", "run"), room=self.room) if good else text
         except template.TemplateError as error:
             self.complain("template", error.message, path, hint=error.hint, column=error.column)
             return text
@@ -205,6 +221,12 @@ class Reader:
         return True
 
 
+def _inside(node: Any, part: str | int) -> Any:
+    if isinstance(node, dict) or (isinstance(node, list) and isinstance(part, int)):
+        return node[part]  # type: ignore[index]  # mypy does not join the two cases
+    raise LookupError(part)
+
+
 def _shown(name: object) -> str:
     text = "".join(character if character.isprintable() else "?" for character in str(name))
     return text if len(text) <= 60 else text[:57] + "..."
@@ -230,13 +252,13 @@ def _keys(model: type[BaseModel], location: Path) -> list[str]:
     """The keys of the shape that ``location`` inside ``model`` leads to; those of ``model`` itself when it leads nowhere."""
     for part in location:
         field = model.model_fields.get(part) if isinstance(part, str) else None
-        inner = field and next((item for item in _inside(field.annotation) if issubclass(item, BaseModel)), None)
+        inner = field and next((item for item in _classes(field.annotation) if issubclass(item, BaseModel)), None)
         if inner:
             model = inner
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def _inside(annotation: Any) -> list[type]:
+def _classes(annotation: Any) -> list[type]:
     if isinstance(annotation, type):
         return [annotation]
-    return [item for argument in getattr(annotation, "__args__", ()) for item in _inside(argument)]
+    return [item for argument in getattr(annotation, "__args__", ()) for item in _classes(argument)]

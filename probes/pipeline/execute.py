@@ -24,6 +24,7 @@ from probes.core.secret import scrub
 from probes.core.units import iso
 from probes.kinds import KINDS
 from probes.pipeline.fill import secrets
+from probes.pipeline.offline import excuse
 from probes.pipeline.publish import publish
 from probes.ports import Entry, SecretUnavailable, World
 
@@ -70,7 +71,12 @@ async def execute(plan: Plan, world: World, runs: Sequence[Run], *, location: st
 async def report(
     plan: Plan, world: World, location: str, pairs: Sequence[tuple[Run, Check, dict[str, Any]]], started: float
 ) -> Report:
-    """Record result documents of one location: history, metrics, ``Run Failed`` and one ``Runs Reported``."""
+    """Record result documents of one location: history, metrics, ``Run Failed`` and one ``Runs Reported``.
+
+    Where the location itself turns out to be offline, they are recorded as ``probe.offline``.
+    """
+    excused = await excuse(plan, world, location, [document for _, _, document in pairs])
+    pairs = [(run, check, document) for (run, check, _), document in zip(pairs, excused, strict=True)]
     try:
         await world.store.append(_entry(run, document) for run, _, document in pairs)
     except Exception:  # the store is in trouble; the evaluator is told all the same
