@@ -40,8 +40,8 @@ class Objective:
 class Check:
     """One compiled check. Times are seconds; ``target`` is JSON in the long form of its kind; assertions are canonical text.
 
-    ``decides``: the fact that states what this kind is for (``rcode``, ``trusted``, ``connected``), when an assertion that was
-    written names it: then the findings decide, not the fault. ``passive``: the check waits to be called.
+    ``decides``: the kind's own ``must`` (``rcode == "NOERROR"``), when an assertion that was written names its fact: where it is
+    broken, the findings decide, not the fault. ``passive``: the check waits to be called.
     ``metrics``: ``{"level": "standard", "by": ["check", "location"]}``.
     """
 

@@ -107,7 +107,7 @@ def check(spec: Spec, name: str) -> Check:
 
 
 def _decides(written: Written) -> str | None:
-    """The fact that states what the kind is for (its default ``must`` names it), when an assertion that was written names it."""
-    purpose = {expression.parse(line).subject.fact for line in written.kind.must}
+    """The kind's own ``must``, which states what the kind is for, when an assertion that was written names its fact."""
     lines = (*(written.shape.must or ()), *written.shape.should)
-    return next((fact for line in lines if (fact := expression.parse(line).subject.fact) in purpose), None)
+    named = {expression.parse(line).subject.fact for line in lines}
+    return next((line for line in written.kind.must if expression.parse(line).subject.fact in named), None)

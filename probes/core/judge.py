@@ -15,8 +15,8 @@ def judge(check: Check, run: Run, observation: Observation, attempt: int = 1) ->
     """The result of one run.
 
     A fault of ours is ``errored``. A fault of the target is ``failed``, unless the check itself asserts the fact that states it
-    (``rcode == "NXDOMAIN"``, ``trusted == false``): then the findings decide. A broken ``must`` is ``failed``, a broken
-    ``should`` is ``degraded``.
+    (``rcode == "NXDOMAIN"``, ``trusted == false``) and that fact does state it: then the findings decide. A broken ``must`` is
+    ``failed``, a broken ``should`` is ``degraded``.
     """
 
     def result(outcome: Outcome, because: str, findings: tuple[Finding, ...], seen: Observation = observation) -> Result:
@@ -25,7 +25,7 @@ def judge(check: Check, run: Run, observation: Observation, attempt: int = 1) ->
     fault = observation.fault
     if fault is not None and fault.ours:
         return result("errored", fault.because, observation.findings)
-    if fault is not None and not (check.decides and check.decides in observation.facts):
+    if fault is not None and not _states(check.decides, observation.facts):
         return result("failed", fault.because, observation.findings)
     if fault is not None:
         observation = _without_fault(observation)
@@ -39,6 +39,11 @@ def judge(check: Check, run: Run, observation: Observation, attempt: int = 1) ->
             if finding.level == level and not finding.holds:
                 return result(outcome, f"{finding.assertion} ({finding.because})", findings, observation)  # type: ignore[arg-type]  # the two literals above
     return result("passed", "", findings, observation)
+
+
+def _states(line: str | None, facts: Mapping[str, Any]) -> bool:
+    """Whether the facts themselves say what went wrong: the fact of ``line`` was seen, and ``line`` does not hold of it."""
+    return line is not None and expression.parse(line).subject.fact in facts and not weigh((line,), "must", facts)[0].holds
 
 
 def weigh(

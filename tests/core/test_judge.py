@@ -38,7 +38,13 @@ def seen(**facts: object) -> Observation:
             "failed",
             "status == 201 (status was 503)",
         ),
-        (["body.errors < 5"], [], {"body": "<html>502 Bad Gateway</html>"}, "failed", "body.errors < 5 (body.errors was missing: body is not JSON)"),
+        (
+            ["body.errors < 5"],
+            [],
+            {"body": "<html>502 Bad Gateway</html>"},
+            "failed",
+            "body.errors < 5 (body.errors was missing: body is not JSON)",
+        ),
         (["body.errors != 5"], [], {}, "failed", "body.errors != 5 (body.errors was missing)"),
         ([], [], {}, "passed", ""),
     ],
@@ -66,14 +72,20 @@ def test_a_fault_of_the_target_fails_and_says_so():
 
 @pytest.mark.parametrize(("line", "outcome"), [('rcode == "NXDOMAIN"', "passed"), ('rcode == "NOERROR"', "failed")])
 def test_where_the_check_asserts_the_fact_the_finding_decides(line, outcome):
-    check = replace(a_check(), kind="dns", must=(line,), decides="rcode")
+    check = replace(a_check(), kind="dns", must=(line,), decides='rcode == "NOERROR"')
     observation = Observation(facts={"rcode": "NXDOMAIN"}, fault=Fault("dns.nxdomain", "no such name"))
     result = judge(check, RUN, observation)
     assert result.outcome == outcome
     assert result.document()["fault"] is None
 
 
+def test_a_fault_that_the_fact_does_not_state_fails_the_check():
+    check = replace(a_check(), kind="tcp", must=("connected == true",), decides="connected == true")
+    seen = Observation(facts={"connected": True}, fault=Fault("timeout.response", "it did not answer as expected within 5s"))
+    assert (judge(check, RUN, seen).outcome, judge(check, RUN, seen).document()["fault"]) == ("failed", "timeout.response")
+
+
 def test_the_fact_must_have_been_reported_for_the_finding_to_decide():
-    check = replace(a_check(), kind="dns", must=('rcode == "NXDOMAIN"',), decides="rcode")
+    check = replace(a_check(), kind="dns", must=('rcode == "NXDOMAIN"',), decides='rcode == "NOERROR"')
     result = judge(check, RUN, Observation(fault=Fault("timeout.dns", "no answer in 5s")))
     assert (result.outcome, result.document()["fault"]) == ("failed", "timeout.dns")

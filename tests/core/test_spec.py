@@ -111,7 +111,7 @@ def test_a_check_without_must_gets_its_kinds_default_and_decides_nothing():
 
 def test_an_assertion_on_the_fact_that_states_the_fault_decides():
     text = "version: 1\nchecks: {gone: {dns: A gone.example, must: ['rcode == \"NXDOMAIN\"']}}"
-    assert plan(text).checks["gone"].decides == "rcode"
+    assert plan(text).checks["gone"].decides == 'rcode == "NOERROR"'
 
 
 def test_the_same_text_is_the_same_plan_and_survives_json():

@@ -103,10 +103,13 @@ async def test_a_name_that_does_not_exist_is_a_fact_and_a_fault() -> None:
         assert "latency" in seen.facts
 
 
+NOERROR = 'rcode == "NOERROR"'
+
+
 @pytest.mark.parametrize(
     ("must", "decides", "outcome"),
-    [(('rcode == "NOERROR"',), None, "failed"), (('rcode == "NXDOMAIN"',), "rcode", "passed"), (("latency < 1s",), None, "failed"),
-     (('rcode == "NXDOMAIN"', "latency < 1s"), "rcode", "passed"), (('rcode in ["NOERROR"]',), "rcode", "failed")],
+    [(('rcode == "NOERROR"',), None, "failed"), (('rcode == "NXDOMAIN"',), NOERROR, "passed"), (("latency < 1s",), None, "failed"),
+     (('rcode == "NXDOMAIN"', "latency < 1s"), NOERROR, "passed"), (('rcode in ["NOERROR"]',), NOERROR, "failed")],
 )  # fmt: skip
 async def test_the_judge_lets_an_assertion_about_the_rcode_decide(must: tuple[str, ...], decides: str | None, outcome: str) -> None:
     async with Dnsd(RECORDS) as dnsd:
