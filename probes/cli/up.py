@@ -23,10 +23,14 @@ def command(*, file: Path, port: int, host: str, data: Path | None, variables: t
     Saving FILE puts the new version in force; one with a mistake is shown, and the last good one goes on. Exit code 0 after Ctrl-C
     or SIGTERM, 2 for a configuration, folder or port that cannot be used.
     """
-    from probes.cli.shared import watch
+    from probes.cli.shared import terminal, watch
     from probes.cli.shared.options import folder
     from probes.local.service import Service
+    from probes.local.web.security import is_loopback
 
+    if not is_loopback(host):
+        token = folder(data, file) / "up.json"
+        terminal.talk(f"the page is open to the network, by plain http: readers sign in with the token in {token}")
     if file.is_dir():
         file /= "checks.yaml"
     return watch.run(watch.shown(Service(file, folder(data, file), host, port, variables=dict(variables))))
