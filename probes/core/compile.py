@@ -29,6 +29,7 @@ def compile(spec: Spec) -> Plan:  # noqa: A001  # the verb of the house
         maintenance=spec.maintenance,
         self_check={name: spec.self_check.get(name, spec.self_check.get("", ())) for name in (*locations(spec), HERE)},
         of=slots(len(spec.checks)),
+        groups={name: group.name or name for name, group in spec.groups.items()},
         warnings=spec.warnings,
     )
     return replace(plan, digest=digest(plan))

@@ -36,7 +36,10 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything a world needs to run the service. ``digest`` is the address of the content; ``of`` the number of slots."""
+    """Everything a world needs to run the service. ``digest`` is the address of the content; ``of`` the number of slots.
+
+    ``groups``: the name to show by group.
+    """
 
     service: str
     digest: str
@@ -48,6 +51,7 @@ class Plan:
     maintenance: tuple[Maintenance, ...]
     self_check: Mapping[str, tuple[str, ...]]
     of: int
+    groups: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = field(default=(), compare=False)
 
     def document(self) -> dict[str, Any]:
@@ -71,6 +75,7 @@ class Plan:
             maintenance=tuple(Maintenance.parse(window) for window in document["maintenance"]),
             self_check={name: tuple(anchors) for name, anchors in document["self_check"].items()},
             of=document["of"],
+            groups=document["groups"],
         )
 
 
