@@ -130,7 +130,7 @@ async def test_an_early_refusal_of_a_large_body_is_an_answer() -> None:
         (b"HTTP/1.0 200 OK\r\n\r\nold", "old"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nTrailer: t\r\n\r\n", "abcde"),
         (
-            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+            (b"HTTP/1.1 100 Go\r\n\r\nHTTP/1.1 103 Hints\r\nA: x\r\n\r\nHTTP/1.0 200 OK\r\n\r\nok", "ok"),
             "ok",
         ),
         (b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", ""),

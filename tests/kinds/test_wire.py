@@ -86,6 +86,10 @@ HOSTILE: dict[str, tuple[Script, set[str]]] = {
     "one endless header": (flood(OK + b"X: ", b"a" * 8192), {"http.headers_too_large"}),
     "endless headers": (flood(OK, b"X-Name: value\r\n" * 200), {"http.headers_too_large"}),
     "5,000 headers": (answer(OK + b"X-Name: some value\r\n" * 5000 + b"\r\n"), {"http.headers_too_large"}),
+    "12,000 tiny headers and no body": (
+        answer(OK + b"".join(b"%x:\r\n" % i for i in range(11_000)) + b"\r\n", b""),
+        {"http.headers_too_large"},
+    ),
     "headers, byte by byte": (asked(lambda peer: peer.drip(OK + b"X: y\r\n" * 500)), {"timeout.response"}),
     "a head, and then nothing": (then(OK + b"X: y\r\n"), {"timeout.response"}),
     "endless interim answers": (flood(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100), {"http.protocol"}),

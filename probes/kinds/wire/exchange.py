@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -36,6 +36,8 @@ _HARMLESS: Final = {
     "cache-control",
     "host",
 }
+_COOKIES: Final = 100
+"""Cookies that are kept of one response; with more of them, none is: it takes too long."""
 _SHOWN: Final = frozenset(
     [
         "accept-ranges",
@@ -114,7 +116,7 @@ class _Request:
     def __init__(self, plain: Plain) -> None:
         self.plain = plain
         self.method = plain.method
-        self.url = httpx.URL(plain.url).copy_with(fragment=None)
+        self.url = _url(plain.url)
         if plain.query:
             self.url = self.url.copy_merge_params(dict(plain.query))
         self.headers = {name.lower(): value for name, value in plain.headers.items()}
@@ -178,9 +180,15 @@ def _origin(url: httpx.URL) -> tuple[str, str, int]:
     return url.scheme, url.host, url.port or {"http": 80, "https": 443}[url.scheme]
 
 
+@lru_cache(maxsize=1024)
+def _url(text: str) -> httpx.URL:
+    return httpx.URL(text).copy_with(fragment=None)
+
+
 def shown(url: httpx.URL) -> str:
     """A URL for people: without user, password and fragment, and not endless."""
-    return content.snippet(str(url.copy_with(userinfo=b"", fragment=None)), 2048)
+    bare = url.copy_with(userinfo=b"", fragment=None) if url.userinfo or url.fragment else url
+    return content.snippet(str(bare), 2048)
 
 
 @cache
@@ -205,12 +213,13 @@ async def follow(plain: Plain, seen: Look, cookies: httpx.Cookies | None = None)
         way = seen.way(plain.family)
         exchange = Exchange(way, context, plain.version, follow=plain.redirects > 0)
         outgoing = request.build(cookies, exchange)
+        here = shown(request.url)
         step = (request.method, str(request.url), outgoing.headers.get("cookie", ""))
         if step in visited:
-            raise failed("redirect.loop", f"the redirects go in a circle: {shown(request.url)} again after {len(hops)}")
+            raise failed("redirect.loop", f"the redirects go in a circle: {here} again after {len(hops)}")
         visited.add(step)
-        seen.evidence["url"] = shown(request.url)
-        seen.facts |= {"url": shown(request.url), "redirects": len(hops)}
+        seen.evidence["url"] = here
+        seen.facts |= {"url": here, "redirects": len(hops)}
         started = time.monotonic()
         try:
             # As httpx's own send, without what it would do about redirects and cookies; it is also where respx steps in.
@@ -226,9 +235,7 @@ async def follow(plain: Plain, seen: Look, cookies: httpx.Cookies | None = None)
         if exchange.reply is None:  # another transport took the request, such as a mock
             await response.aread()
             way.phases["wait"] = time.monotonic() - started
-        hops.append(
-            {"method": request.method, "url": shown(request.url), "status": response.status_code, "ip": way.ip} | _timed(way)
-        )
+        hops.append({"method": request.method, "url": here[:256], "status": response.status_code, "ip": way.ip} | _timed(way))
         if len(hops) > 1:
             seen.evidence["hops"] = hops
         location = response.headers.get("location")
@@ -240,14 +247,19 @@ async def follow(plain: Plain, seen: Look, cookies: httpx.Cookies | None = None)
                 "redirect.too_many", f"there are more than {plain.redirects} redirects; the last goes to {location[:200]!r}"
             )
         if "set-cookie" in response.headers:
-            cookies = httpx.Cookies() if cookies is None else cookies
-            cookies.extract_cookies(response)
+            cookies = _keep(httpx.Cookies() if cookies is None else cookies, response)
         request.redirect(response.status_code, location)
-    if cookies is not None and "set-cookie" in response.headers:
-        cookies.extract_cookies(response)
+    if cookies is not None:
+        _keep(cookies, response)
     _note_head(seen, response.status_code, response.reason_phrase, response.headers)
     await _note_body(seen, exchange, response)
     _note_tls(seen, way)
+
+
+def _keep(cookies: httpx.Cookies, response: httpx.Response) -> httpx.Cookies:
+    if 0 < len(response.headers.get_list("set-cookie")) <= _COOKIES:
+        cookies.extract_cookies(response)
+    return cookies
 
 
 def _timed(way: Way) -> dict[str, Any]:
@@ -260,7 +272,7 @@ def _texts(exchange: Exchange) -> httpx.Headers:
 
 def _note_head(seen: Look, status: int, reason: str, headers: httpx.Headers) -> None:
     seen.facts["status"] = status
-    names = {name: headers[name] for name in headers}
+    names = dict(headers.items())
     seen.facts["header"] = names
     seen.evidence["response"] = {
         "status": f"{status} {content.snippet(reason, 100)}".strip(),

@@ -9,7 +9,17 @@ from typing import Final
 from probes.core.fault import Fault
 
 OURS: Final = frozenset(
-    {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN, errno.EPERM, errno.EACCES}
+    {
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.EADDRNOTAVAIL,
+        errno.ENOBUFS,
+        errno.ENOMEM,
+        errno.ENOSPC,
+        errno.EAGAIN,
+        errno.EPERM,
+        errno.EACCES,
+    }
 )
 """Errors of a socket call that speak of this machine (descriptors, ports, memory, a local firewall), never of the target."""
 _CONNECTION: Final = {

@@ -43,8 +43,8 @@ class _Edges:
         if self._epoll is None:
             self._epoll = select.epoll()
             self._loop.add_reader(self._epoll.fileno(), self._pump)
-        self._wakes[fd] = wake
         self._epoll.register(fd, select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET)
+        self._wakes[fd] = wake
 
     def arm(self, fd: int, *, write: bool) -> None:
         """Edges need no arming: the next one comes after the operation that would have blocked."""

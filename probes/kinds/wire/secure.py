@@ -136,7 +136,7 @@ class Secure:
             if self.chain:  # it had chosen a cipher and sent its certificate, and then wanted ours
                 return failed("tls.client_cert_required", f"the server wants a client certificate ({said})")
             return failed("tls.no_shared_cipher", f"the server found no common cipher suite or parameters ({said})")
-        return failed(_REASONS.get(reason, "tls.handshake"), f"the TLS handshake failed: {said}")
+        return failed(_REASONS.get(reason, "tls.handshake"), f"TLS failed with {said}")
 
     def _complaint(self, kind: str, error: ssl.SSLCertVerificationError) -> str:
         leaf = certificate.read(self.chain[0]) if self.chain else None
@@ -150,7 +150,10 @@ class Secure:
 
     def put(self, data: bytes) -> float:
         """Encrypt and send; returns the mark before the first byte."""
-        self._tls.write(data)
+        try:
+            self._tls.write(data)
+        except ssl.SSLError as error:
+            raise self._failure(error) from error
         return self.link.put(self._out.read())
 
     async def receive(self) -> tuple[bytes, float]:

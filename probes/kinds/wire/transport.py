@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ssl
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -63,11 +64,11 @@ class Unreached(httpx.TransportError):
 
 
 class _Bytes(httpx.AsyncByteStream):
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytearray) -> None:
         self._data = data
 
-    async def __aiter__(self):  # type: ignore[no-untyped-def]  # an async generator, typed by the base class
-        yield self._data
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield bytes(self._data)
 
 
 class Transport(httpx.AsyncBaseTransport):
@@ -112,7 +113,7 @@ class Transport(httpx.AsyncBaseTransport):
             "http_version": f"HTTP/{reply.version}".encode(),
             "reason_phrase": reply.reason.encode(),
         }
-        return httpx.Response(reply.status, headers=reply.headers, stream=_Bytes(bytes(reply.body)), extensions=extensions)
+        return httpx.Response(reply.status, headers=reply.headers, stream=_Bytes(reply.body), extensions=extensions)
 
     def _exchange(self, request: httpx.Request) -> Exchange:
         limits = [seconds for seconds in request.extensions.get("timeout", {}).values() if seconds]

@@ -6,6 +6,7 @@ import asyncio
 import ssl
 import time
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 from probes.kinds.wire import certificate, resolver
@@ -17,6 +18,7 @@ from probes.kinds.wire.secure import Secure
 Family = Literal["any", 4, 6]
 Channel = Link | Secure
 _GRACE: Final = 0.25
+_screen = lru_cache(maxsize=4096)(screen)
 
 
 @dataclass(slots=True)
@@ -67,7 +69,7 @@ class Way:
         self.phase = "tls" if context else "wait"
         if context is None:
             return link
-        secure = self.channel = Secure(link, context, name or host)
+        secure = self.channel = Secure(link, context, (name or host).rstrip("."))
         try:
             await secure.handshake()
         finally:
@@ -88,7 +90,7 @@ class Way:
             raise Expired from None
         self.phases["resolve"] = answer.seconds
         for address in answer.addresses:
-            refusal = screen(address, loopback=self.loopback)
+            refusal = _screen(address, loopback=self.loopback)
             if refusal is not None:
                 self.ip = address
                 raise failed("ssrf.blocked", f"{host}: {refusal}" if host != address else refusal)
