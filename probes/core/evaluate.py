@@ -12,7 +12,7 @@ from probes.core.check import Check, Confirm, Retries
 from probes.core.confirm import LETTERS, Change, Evidence, Verdict, Window, agree, confirm, lapse, patience
 from probes.core.decide import Situation, decide
 from probes.core.events import AlertSuppressed, CheckStatusChanged, Event, LocationStatusChanged, RunsReported, brief
-from probes.core.plan import Plan, looks_from
+from probes.core.plan import HERE, Plan, looks_from
 from probes.core.plan import slot as slot_of
 from probes.core.result import Run
 from probes.core.route import Route
@@ -21,6 +21,8 @@ from probes.core.units import Duration, duration, instant, iso
 
 CONSOLE: Final = (Route(when=(), notify=("console",)),)
 """Where incidents go that nobody routed: a plan without routes tells the console."""
+PLACE: Final = "@"
+"""What the id of a location's own incidents begins with; no check's id does."""
 RECENT: Final = 7
 """Fine buckets of counted runs kept in the state: half an hour, so that late reports still count."""
 
@@ -93,9 +95,31 @@ def review(setting: Setting, slot: Slot, number: int, now: float) -> Slot:
         state = slot.check(check.id)
         if state is not None and state.incidents:
             slot = _tell(setting, slot, check, now)
-    for name in [name for name in slot.checks if name not in setting.plan.checks or setting.plan.checks[name].paused]:
-        slot = _retire(setting, slot, name, now)
+    for name in setting.locations:
+        slot = _place(setting, slot, name, now) if slot_of(PLACE + name, setting.plan.of) == number else slot
+    for name in list(slot.checks):
+        check = known(setting.plan, name)
+        if check is None or check.paused:
+            slot = _retire(setting, slot, name, now)
     return slot
+
+
+def known(plan: Plan, name: str) -> Check | None:
+    """The check with that id; for ``@dublin`` the one that stands for the location itself, in incidents about it."""
+    if not name.startswith(PLACE) or name[1:] not in (*plan.locations, HERE):
+        return plan.checks.get(name)
+    return Check(name, f"location {name[1:]}", "", {}, (), (), 60.0, 10.0, Retries(), (name[1:],), Confirm())
+
+
+def offline(slots: Iterable[Slot]) -> dict[str, str]:
+    """By location, in words, why its newest runs say that it has no network itself."""
+    found = {}
+    for slot in slots:
+        for state in slot.checks.values():
+            for name, window in state["locations"].items():
+                if window["fault"] == "probe.offline" and window["marks"] and window["marks"][-1][1] == "E":
+                    found[name] = str(window["because"])
+    return found
 
 
 def missed(check: Check, state: CheckState, location: str, now: float) -> tuple[Run, str] | None:
@@ -209,6 +233,24 @@ def _tell(setting: Setting, slot: Slot, check: Check, now: float, *, freely: boo
     if after == state and owed == slot.owed and not events:
         return slot
     return replace(slot.put(check.id, after, events), owed=owed)
+
+
+def _place(setting: Setting, slot: Slot, name: str, now: float) -> Slot:
+    """One incident about a location without network, in place of one for each of its checks."""
+    check, why = known(setting.plan, PLACE + name), setting.offline.get(name)
+    before = slot.check(PLACE + name)
+    if check is None or (why is None and before is None):
+        return slot
+    state = before or CheckState(created=now, since=now)
+    verdict = Verdict("unknown", (name,), why, blind=True) if why else Verdict("up", (), "it has its network again")
+    open_ = state.incident
+    after, told = incidents.follow(setting.plan.service, check, open_, verdict, why or "", "probe.offline", now, now)
+    if after is not None and (open_ is None or after.open is not open_.open):
+        kept = (*(state.incidents[:-1] if open_ else state.incidents), after)
+        slot = slot.put(check.id, replace(state, incidents=kept, opened=after.opened_at), told)
+    slot = _tell(replace(setting, offline={}), slot, check, now)
+    left = slot.check(check.id)
+    return slot if left is None or left.incidents else slot.put(check.id, None)
 
 
 def _dependency(setting: Setting, slot: Slot, check: Check, incident: incidents.Incident, now: float) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 from probes.core import incident as incidents
 from probes.core import mute
 from probes.core.diagnostics import Problem, document
-from probes.core.evaluate import Setting
+from probes.core.evaluate import Setting, known
 from probes.core.events import Event, HeartbeatReceived, PlanApplied, PlanRejected
 from probes.core.judge import judge
 from probes.core.mute import Silence
@@ -120,7 +120,7 @@ async def acknowledge(plan: Plan, world: World, incident: str, by: str) -> incid
     if not by.strip():
         raise ValueError("an acknowledgement needs a person: say who you are")
     check = incident.partition("/")[0]
-    asked = plan.checks.get(check)
+    asked = known(plan, check)
     if asked is None:
         raise KeyError(incident)
     taken: list[incidents.Incident] = []

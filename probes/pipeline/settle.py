@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from probes.core.check import Check
 from probes.core.confirm import Evidence
-from probes.core.evaluate import Setting, missed, review, rows, take
+from probes.core.evaluate import Setting, missed, offline, review, rows, take
 from probes.core.events import Event, RunsReported
 from probes.core.fault import Fault
 from probes.core.judge import judge
@@ -126,15 +126,15 @@ async def tick(plan: Plan, world: World) -> None:
     now = world.now()
 
     def awake(document: Any) -> Any:
-        known = document or {"ticked": now, "resumed": now, "ledger": 0.0, "offline": {}}
+        known = document or {"ticked": now, "resumed": now, "ledger": 0.0}
         slept = now - known["ticked"] > ASLEEP
-        return {**known, "ticked": now, "resumed": now if slept else known["resumed"]}
+        return {**known, "ticked": now, "resumed": now if slept else known["resumed"], "offline": offline(found.values())}
 
-    evaluator = await change(world, "evaluator", awake)
     await _end_silences(plan, world, now)
     await _heartbeats(plan, world, now)
     names = {key(number, plan.of): number for number in range(plan.of)}
     found = {name: Slot.parse(document) for name, (document, _) in (await world.store.find("state/")).items()}
+    evaluator = await change(world, "evaluator", awake)
     around = await setting(plan, world, others=found)
     for name, number in names.items():
         seen = found.get(name, Slot())

@@ -115,7 +115,7 @@ async def test_errors_everywhere_are_told_as_a_warning_about_us(story: Story) ->
     told = await story("dublin P P E E E E E E P P")
     assert told.alerts == ["4m opened warning quote -> chat", "8m resolved warning quote -> chat"]
     (opened,) = told.memory.bus.of("Incident Opened")
-    assert opened["because"] == "no evidence from dublin for 3m30s: only errors of ours: no network here"
+    assert opened["because"] == "no evidence from dublin for 3m30s: only errors of ours: too many open files"
 
 
 async def test_a_location_that_goes_dark_leaves_the_quorum(story: Story) -> None:

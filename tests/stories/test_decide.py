@@ -299,3 +299,21 @@ async def test_an_incident_that_ends_while_it_waits_for_its_group_is_told_to_nob
     assert told.alerts == []
     assert told.quiet == ["opened chat: waiting for group", "resolved chat: waiting for group"]
     assert await told.owed() == 0
+
+
+async def test_a_location_without_network_is_one_alert_about_us(story: Story) -> None:
+    told = await story("""
+        a@dublin P P O O O O O O O P P P
+        b@dublin P P O O O O O O O P P P
+        c@dublin P P O O O O O O O P P P """)
+    assert told.alerts == ["2m opened warning @dublin -> chat", "9m resolved warning @dublin -> chat"]
+    assert "opened chat: location offline" in told.quiet
+    assert {detail["check"] for detail in told.memory.bus.of("Incident Opened")} == {"@dublin", "a", "b", "c"}
+    taken = [event["incident"] for event in told.memory.bus.of("Incident Resolved")]
+    assert sorted(taken) == sorted(detail["incident"] for detail in told.memory.bus.of("Incident Opened"))
+
+
+async def test_trouble_about_a_location_can_be_acknowledged(story: Story) -> None:
+    told = await story("dublin P P O O")
+    taken = await pipeline.acknowledge(told.plan, told.memory.world, "@dublin", "ada")
+    assert (taken.acknowledged_by, taken.because) == ("ada", "no network here")

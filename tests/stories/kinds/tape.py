@@ -9,7 +9,8 @@ from probes.core.result import Observation
 from probes.core.units import Duration
 
 LETTERS: dict[str, str] = {}
-"""Letter by run id: P passes, D degrades, F fails, E is trouble of ours, R fails at the first attempt, X is a defect of the kind."""
+"""Letter by run id: P passes, D degrades, F fails, E is trouble of ours, O a location without network, R fails at the first attempt,
+X is a defect of the kind."""
 TRIED: dict[str, int] = {}
 
 
@@ -22,8 +23,9 @@ async def probe(target: Target, context: Context) -> Observation:
     letter = LETTERS[context.run]
     if letter == "X":
         raise RuntimeError("a defect")
-    if letter == "E":
-        return Observation(fault=Fault("probe.offline", "no network here"))
+    if letter in "EO":
+        fault = Fault("probe.resources", "too many open files") if letter == "E" else Fault("probe.offline", "no network here")
+        return Observation(fault=fault)
     if letter == "R":
         letter = "F" if TRIED[context.run] == 1 else "P"
     facts = {"letter": letter, "latency": Duration(0.05)}
