@@ -10,6 +10,7 @@ import asyncio
 import errno
 import socket
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Final, Literal
@@ -160,6 +161,9 @@ class Resolver:
 
     async def _find(self, name: dns.name.Name, types: tuple[str, ...], deadline: float) -> _Found | None:
         """All families together; None when the deadline passed first."""
+        kept = [one for rdtype in types if (one := self._kept_for(name, rdtype)) is not None]
+        if len(kept) == len(types):
+            return _together(kept)
         tasks = {asyncio.create_task(self._shared(name, rdtype, deadline)): rdtype for rdtype in types}
         pending: set[asyncio.Task[_Found]] = set(tasks)
         try:
@@ -174,23 +178,20 @@ class Resolver:
             if pending:
                 await asyncio.gather(*pending, return_exceptions=True)
         found = [task.result() for task in tasks if task not in pending]
-        if any(one.addresses for one in found):
-            good = [one for one in found if one.addresses]
-            addresses = _ordered(tuple(address for one in good for address in one.addresses))
-            # what had no address counts as well: it was waited for
-            return _Found(addresses, None, max(one.seconds for one in found), min(one.until for one in good))
-        faults = sorted((one.fault for one in found if one.fault), key=lambda fault: _grave(fault.kind))
-        if pending and not (faults and faults[0].kind == "dns.nxdomain"):
-            return None
-        return _Found((), faults[0], max(one.seconds for one in found), 0.0)
+        whole = _together(found) if found else None
+        certain = whole is not None and (whole.fault is None or whole.fault.kind == "dns.nxdomain")
+        return whole if certain or not pending else None
+
+    def _kept_for(self, name: dns.name.Name, rdtype: str) -> _Found | None:
+        kept = self._kept.get((name.to_text().lower(), rdtype))
+        return kept if kept is not None and kept.until > time.monotonic() else None
 
     async def _shared(self, name: dns.name.Name, rdtype: str, deadline: float) -> _Found:
         """What is kept, or what a question under way brings, or what a new one does. The last to leave cancels it."""
-        text = name.to_text().lower()
-        kept = self._kept.get((text, rdtype))
-        if kept is not None and kept.until > time.monotonic():
+        kept = self._kept_for(name, rdtype)
+        if kept is not None:
             return kept
-        key = (text, rdtype, id(asyncio.get_running_loop()))
+        key = (name.to_text().lower(), rdtype, id(asyncio.get_running_loop()))
         flight = self._flights.get(key)
         if flight is None:
             flight = self._flights[key] = _Flight(asyncio.create_task(self._look_up(name, rdtype, deadline)))
@@ -270,6 +271,17 @@ class Resolver:
                 faults.append(Fault("timeout.dns", because))
             raise Failed(min(faults, key=lambda fault: _grave(fault.kind))) from None
         return replace(reply, seconds=offset + reply.connect + reply.seconds)
+
+
+def _together(found: Sequence[_Found]) -> _Found:
+    """What the families brought, as one: the addresses of all, or the gravest fault."""
+    seconds = max(one.seconds for one in found)  # one without addresses counts as well: it was waited for
+    good = [one for one in found if one.addresses]
+    if good:
+        addresses = _ordered(tuple(address for one in good for address in one.addresses))
+        return _Found(addresses, None, seconds, min(one.until for one in good))
+    faults = sorted((one.fault for one in found if one.fault), key=lambda fault: _grave(fault.kind))
+    return _Found((), faults[0], seconds, 0.0)
 
 
 def _weigh(server: Server, outcome: Outcome, name: dns.name.Name) -> Fault | None:
