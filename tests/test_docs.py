@@ -6,6 +6,7 @@ that must be in the output. ``<!-- exit: 2 -->`` before a block promises an exit
 """
 
 import asyncio
+import json
 import os
 import re
 import shlex
@@ -152,12 +153,17 @@ def test_every_language_is_known() -> None:
     assert [f"{block}: {block.language}" for block in BLOCKS if block.language not in known] == []
 
 
-def test_python_and_json_blocks_parse() -> None:
+def test_python_blocks_compile() -> None:
     for block in BLOCKS:
         if block.language == "python":
             compile(block.text, str(block), "exec")
-        elif block.language == "json":
-            yaml.safe_load(block.text)
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "json"], ids=str)
+def test_json_blocks_are_events_and_go_round(block: Block) -> None:
+    document = json.loads(block.text)
+    again = events.Event.of(events.parse(events.Event.parse(document))).document()
+    assert {**again, "detail": {key: again["detail"][key] for key in document["detail"]}} == document
 
 
 def test_links_lead_somewhere() -> None:
