@@ -90,7 +90,7 @@ def samples(check: Check, document: Mapping[str, Any]) -> list[Sample]:
         found.append(sample("Latency", document["latency_ms"], at, **where))
     found.append(sample("Degraded", outcome == "degraded", at, **where))
     found += [sample("PhaseTime", value, at, phase=phase, **where) for phase, value in document["phases_ms"].items()]
-    expires = document.get("facts", {}).get("expires_in")
+    expires = document.get("facts", {}).get("expires_in_ms")
     if check.kind == "tls" and isinstance(expires, (int, float)):
-        found.append(sample("ExpiresIn", expires / 86400, at, check=check.id))
+        found.append(sample("ExpiresIn", expires / 86_400_000, at, check=check.id))
     return [one for one in found if wanted(check, one.name)]

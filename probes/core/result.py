@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from probes.core.fault import Fault
-from probes.core.units import iso
+from probes.core.units import Duration, iso
 
 Outcome = Literal["passed", "degraded", "failed", "errored", "skipped"]
 OUTCOMES: Final[tuple[Outcome, ...]] = ("passed", "degraded", "failed", "errored", "skipped")
 PHASES: Final = ("resolve", "connect", "tls", "wait", "receive")
+MOST_TEXT, MOST_VALUES = 300, 50
+_TIMES: Final = {*PHASES, "latency", "total"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +105,28 @@ class Result:
             "phases_ms": {name: _ms(seconds) for name, seconds in seen.phases.items()},
             "loop_lag_ms": _ms(seen.loop_lag),
             "findings": [finding.document() for finding in self.findings],
-            "facts": dict(seen.facts),
+            "facts": _told(seen.facts),
             "evidence": dict(seen.evidence),
         }
+
+
+def _told(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts worth telling: small plain values. A body and its headers serve the assertions and go no further.
+
+    Latency, total and phases have their own fields; other durations become milliseconds (``expires_in_ms``).
+    """
+    told: dict[str, Any] = {}
+    for name, value in facts.items():
+        if isinstance(value, Duration):
+            if name not in _TIMES:
+                told[f"{name}_ms"] = _ms(value)
+        elif _small(value) or (isinstance(value, (list, tuple)) and len(value) <= MOST_VALUES and all(map(_small, value))):
+            told[name] = value
+    return told
+
+
+def _small(value: Any) -> bool:
+    return value is None or isinstance(value, (bool, int, float)) or (isinstance(value, str) and len(value) <= MOST_TEXT)
 
 
 def _ms(seconds: float) -> float:

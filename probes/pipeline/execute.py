@@ -163,8 +163,13 @@ def _again(check: Check, result: Result) -> bool:
 
 
 def _entry(run: Run, document: dict[str, Any]) -> Entry:
-    keep = KEEP_PASSED if document["outcome"] in ("passed", "skipped") else KEEP_FAILED
-    return Entry(f"runs/{run.check}", run.at, run.id, document, keep)
+    """What history keeps: of a pass the numbers, of everything else also the evidence, but never a body of the target's."""
+    passed = document["outcome"] in ("passed", "skipped")
+    left_out = ("findings", "evidence") if passed else ()
+    kept = {name: value for name, value in document.items() if name not in left_out}
+    if not passed:
+        kept["evidence"] = {name: value for name, value in document["evidence"].items() if name != "body"}
+    return Entry(f"runs/{run.check}", run.at, run.id, kept, KEEP_PASSED if passed else KEEP_FAILED)
 
 
 def _samples(location: str, pairs: Sequence[tuple[Run, Check, dict[str, Any]]], started: float) -> Iterable[Sample]:

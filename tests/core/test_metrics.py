@@ -70,8 +70,8 @@ def test_dimensions_can_be_left_out() -> None:
 
 def test_certificates_count_their_days() -> None:
     tls = replace(CHECK, kind="tls")
-    assert values(tls, facts={"expires_in": 14 * 86400.0})["ExpiresIn"] == 14.0
-    assert "ExpiresIn" not in values(CHECK, facts={"expires_in": 14 * 86400.0})
+    assert values(tls, facts={"expires_in_ms": 14 * 86_400_000.0})["ExpiresIn"] == 14.0
+    assert "ExpiresIn" not in values(CHECK, facts={"expires_in_ms": 14 * 86_400_000.0})
 
 
 @pytest.mark.parametrize("name", METRICS)
