@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import time
 from collections.abc import Iterator
@@ -168,6 +169,8 @@ async def test_misbehaviour_is_a_fault(sent: bytes, fault: str | None) -> None:
     def script(peer: Peer) -> None:
         peer.read()
         peer.send(sent)
+        peer.sock.shutdown(socket.SHUT_WR)  # not close: what is still unread would become a reset
+        peer.hold()
 
     async with tidy():
         with Raw(script) as server:
