@@ -89,7 +89,12 @@ def measure(checks: int, seconds: float, every: str) -> dict[str, Any]:
         write(path, ours.recv(), checks, every)
         begun = time.monotonic()
         command = [sys.executable, "-m", "probes", "up", str(path), "--port", "0"]
-        with (Path(folder) / "talk").open("wb") as talk, subprocess.Popen(command, stdout=talk, stderr=talk, cwd=ROOT) as child:
+        with (
+            (Path(folder) / "talk").open("wb") as talk,
+            subprocess.Popen(  # noqa: S603  # our own command
+                command, stdout=talk, stderr=talk, cwd=ROOT
+            ) as child,
+        ):
             try:
                 note = Path(folder) / ".probes" / "up.json"
                 while not note.exists():
@@ -152,4 +157,4 @@ if __name__ == "__main__":
     options.add_argument("--seconds", type=float, default=90.0)
     options.add_argument("--every", default="1m")
     given = options.parse_args()
-    print(json.dumps(measure(given.checks, given.seconds, given.every), indent=1))
+    sys.stdout.write(json.dumps(measure(given.checks, given.seconds, given.every), indent=1) + "\n")

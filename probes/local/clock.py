@@ -31,8 +31,3 @@ class Clock:
         self._last = max(self._wall(), self._last + PACE * (mark - self._mark))
         self._mark = mark
         return self._last
-
-    @property
-    def ahead(self) -> float:
-        """Seconds by which this clock is ahead of the system's, 0 as a rule."""
-        return max(0.0, self() - self._wall())

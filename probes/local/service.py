@@ -8,8 +8,9 @@ import math
 import resource
 import secrets
 import signal
+import sqlite3
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from os import getpid
@@ -30,7 +31,7 @@ from probes.local.clock import Clock
 from probes.local.files import Files
 from probes.local.folder import NAME, Folder, Running
 from probes.local.metrics import LocalMetrics
-from probes.local.schedule import Schedule
+from probes.local.schedule import GAP, Schedule
 from probes.local.secrets import LocalSecrets
 from probes.local.server import Server, bind, server
 from probes.local.store import SQLite
@@ -95,12 +96,13 @@ class Service:
         self._variables = variables or {}
         self._location = location
         self._changes = Changes()
+        self._ticked = 0.0
         self._metrics = LocalMetrics()
         self._stopping = asyncio.Event()
         self._turn = asyncio.Lock()  # one of: settling, ticking, taking over another plan
         self._finished: list[tuple[float, Run, Check, dict[str, Any]]] = []
         self._unsettled: list[Report] = []
-        self._errands: set[asyncio.Task[None]] = set()  # deliveries, and what else nobody waits for
+        self._paying: set[asyncio.Task[None]] = set()
 
     @property
     def pulse(self) -> float:
@@ -151,6 +153,7 @@ class Service:
                 with _signals(self.stop):
                     await page.up.wait()
                     self.ready.set()
+                    log.info("history is kept in %s (SQLite %s)", folder.store, sqlite3.sqlite_version)
                     log.info(
                         "%d checks of %s run from %s; the page is %s", len(self.plan.checks), self.plan.service, self.path, self.url
                     )
@@ -185,8 +188,11 @@ class Service:
         )
         self.plan = plan
         self._schedule = Schedule(self._look, clock, self._location, self._slept)
-        await self._awake(afresh=True)
+        await self._awake()
+        for name in await self._store.find("state/"):  # nobody else has this folder: what a dead process was paying is owed again
+            await change_slot(self.world, name, _owed_now)
         await pipeline.adopt(plan, self.world)
+        self._ticked = clock()
         await self._tell_plan(before, problems)
         self._schedule.set(plan, last)
 
@@ -202,7 +208,7 @@ class Service:
             async with asyncio.timeout(FAREWELL):
                 await self._report()
                 await self._metrics.flush(self._store, math.inf)
-        under_way = {*self._errands, tasks[-1]}
+        under_way = {*self._paying, tasks[-1]}
         _, late = await asyncio.wait(under_way, timeout=FAREWELL)
         for task in late:
             task.cancel()
@@ -243,18 +249,18 @@ class Service:
 
     async def _tick(self) -> None:
         """Let time pass, and pay what is owed, without waiting for the payment."""
-        begun = time.perf_counter()
+        begun, now = time.perf_counter(), self.world.now()
         async with self._turn:
+            if now - self._ticked > GAP:
+                await self._awake()
+            self._ticked = now
             await pipeline.tick(self.plan, self.world)
-        if len(self._errands) < PAYING:
-            self._send(self._pay())
+        if len(self._paying) < PAYING:
+            task = asyncio.create_task(self._pay())
+            self._paying.add(task)
+            task.add_done_callback(self._paying.discard)
         await self._metrics.flush(self._store, self.world.now())
         await asyncio.sleep(min(5.0, max(TICK, 20 * (time.perf_counter() - begun))))
-
-    def _send(self, errand: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(errand)
-        self._errands.add(task)
-        task.add_done_callback(self._errands.discard)
 
     async def _pay(self) -> None:
         try:
@@ -277,8 +283,8 @@ class Service:
             self._heal()
             return
         async with self._turn:
-            if plan.of != before.of and self._errands:  # what is being paid would be looked for under its old slot
-                await asyncio.wait(self._errands)
+            if plan.of != before.of and self._paying:  # what is being paid would be looked for under its old slot
+                await asyncio.wait(self._paying)
             await pipeline.adopt(plan, world)
             self.plan, self.world = plan, world
         self._schedule.set(plan)
@@ -288,7 +294,9 @@ class Service:
         """Make known what runs now, and what was refused; remember what runs for a restart beside a broken file."""
         if problems:
             self.rejected = problems
-            lines = {name: concealed(split(text), (p for p in problems if p.file == name)) for name, text in self._files.read.items()}
+            lines = {
+                name: concealed(split(text), (p for p in problems if p.file == name)) for name, text in self._files.read.items()
+            }
             for problem in problems:
                 log.error("%s", render(problem, lines.get(problem.file)))
             log.error("%s is refused; the last good configuration goes on (%s)", self.path, self.plan.digest)
@@ -316,15 +324,11 @@ class Service:
             iso(end),
             Duration(round(end - start)),
         )
-        self._send(self._awake())
 
-    async def _awake(self, *, afresh: bool = False) -> None:
-        """Count silence from now on. ``afresh``: nobody else holds this folder, so what a dead process was paying is owed again."""
+    async def _awake(self) -> None:
+        """Count silence from now on: nobody ran anything before."""
         now = self.world.now()
         await change(self.world, "evaluator", lambda known: {**known, "resumed": now} if known else known)
-        if afresh:
-            for name in await self._store.find("state/"):
-                await change_slot(self.world, name, _owed_now)
 
     def _secrets(self, plan: Plan) -> LocalSecrets:
         return LocalSecrets(self.path.parent, plan.secrets)

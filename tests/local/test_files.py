@@ -71,6 +71,7 @@ def test_a_path_without_a_folder_works(root: Path, monkeypatch: pytest.MonkeyPat
     [
         ("../secret.yaml", "leads out of the folder"),
         ("teams/../../secret.yaml", "leads out of the folder"),
+        ("../absent-*.yaml", "leads out of the folder"),
         ("/etc/passwd", "leads out of the folder"),
         ("~/x.yaml", "leads out of the folder"),
         ("link.yaml", "leads out of the folder"),

@@ -128,6 +128,9 @@ async def test_a_rejected_file_is_shown_and_the_last_good_plan_goes_on(path: Pat
             await until(lambda: service.rejected)
             path.write_text("# the same mistake\n" + path.read_text())
             await until(lambda: service.rejected and service.rejected[0].line == 7)
+            known, text = service._files._known, path.read_text()
+            path.write_text(text)
+            await until(lambda: service._files._known != known)  # read again, and nothing new to tell
             path.unlink()
             await until(lambda: service.rejected and "there is no file" in service.rejected[0].message)
             seen = target.seen
@@ -206,6 +209,27 @@ async def test_a_new_secret_in_dotenv_is_used_after_a_save(path: Path, monkeypat
             runs = await history(service, "quote")
             assert {run["fault"] for run in runs} <= {None, "probe.secret"}
             assert "open-sesame" not in str(runs)
+
+
+async def test_a_defect_in_one_part_is_told_and_stops_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Target() as target:
+        path.write_text(HEAD + check("quote", target))
+        async with up(path) as service:
+            whole, broken = service._schedule._start, list[float]()
+
+            def once(now: float) -> None:
+                if not broken:
+                    broken.append(now)
+                    raise RuntimeError("a defect of ours, once")
+                whole(now)
+
+            monkeypatch.setattr(service._schedule, "_start", once)
+            await until(lambda: broken)
+            seen = target.seen
+            await until(lambda: target.seen >= seen + 2)
+            assert "a defect of ours, once" in caplog.text
 
 
 async def test_a_port_that_is_taken_is_refused_before_anything_runs(path: Path) -> None:
