@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from probes import kinds, pipeline, view
-from probes.core.compile import compile
+from probes.core import compile as compiler
 from probes.core.diagnostics import Problem
 from probes.core.plan import Plan, due
 from probes.core.result import Run
@@ -59,7 +59,7 @@ async def shop() -> AsyncIterator[Shop]:
 
 def plan(checks: dict[str, Any], **top: Any) -> Plan:
     text = json.dumps({"version": 1, "service": "shop", "defaults": {"every": "1m", "timeout": "2s"}, "checks": checks, **top})
-    return compile(load(text, kinds.KINDS))
+    return compiler.compile(load(text, kinds.KINDS))
 
 
 def run(check: str = "quote", at: float = START) -> Run:

@@ -256,9 +256,9 @@ def _place(setting: Setting, slot: Slot, name: str, now: float) -> Slot:
 def _dependency(setting: Setting, slot: Slot, check: Check, incident: incidents.Incident, now: float) -> str | None:
     """The parent that explains the trouble, in words.
 
-    A parent is an explanation when it is down, or down in every location the incident names. Two rules keep what nobody was told yet
-    from being told just before or after that: a parent whose newest run failed is likely one about to be confirmed, which holds the
-    alert for at most two periods; and once the parent is up again, the check has its next run to show that it recovers as well.
+    A parent is an explanation when it is down, or down in every location the incident names. Two rules keep what nobody was told
+    yet from being told just before or after that: a parent whose newest run failed is likely one about to be confirmed, which holds
+    the alert for at most two periods; and once it is up again, the check has its next run to show that it recovers as well.
     """
     for name in check.depends_on:
         parent = slot.check(name) or setting.elsewhere(name)

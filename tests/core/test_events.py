@@ -8,9 +8,10 @@ from pydantic import ValidationError
 from probes.core import events
 from probes.core.events import EVENTS, Event, RunFailed, RunsReported, brief, parse
 
-NAMES = """Run Failed, Runs Reported, Run Completed, Location Status Changed, Check Status Changed, Incident Opened, Incident Escalated,
-Incident Acknowledged, Incident Resolved, Alert Sent, Alert Failed, Alert Suppressed, Heartbeat Received, Error Budget Burning,
-Error Budget Exhausted, Silence Created, Silence Ended, Plan Applied, Plan Rejected, Plan Drifted, Command Received, Command Finished"""
+NAMES = """Run Failed, Runs Reported, Run Completed, Location Status Changed, Check Status Changed, Incident Opened,
+Incident Escalated, Incident Acknowledged, Incident Resolved, Alert Sent, Alert Failed, Alert Suppressed, Heartbeat Received,
+Error Budget Burning, Error Budget Exhausted, Silence Created, Silence Ended, Plan Applied, Plan Rejected, Plan Drifted,
+Command Received, Command Finished"""
 
 EXAMPLES = {
     "Run Failed": """{ "version": 1, "id": "quote@dublin/2026-02-03T04:05:00Z", "at": "2026-02-03T04:05:00Z", "service": "shop",
@@ -41,8 +42,9 @@ EXAMPLES = {
 
 
 def test_the_list_is_that_of_the_design() -> None:
-    assert set(EVENTS) == {name.strip() for name in NAMES.replace("\n", " ").split(",")}
-    assert all(EVENTS[name].TYPE == name for name in EVENTS)
+    names = {name.strip() for name in NAMES.replace("\n", " ").split(",")}
+    assert names == set(EVENTS)
+    assert all(name == EVENTS[name].TYPE for name in EVENTS)
 
 
 @pytest.mark.parametrize("name", EVENTS)

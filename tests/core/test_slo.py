@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probes.core.check import Check, Confirm, Objective, Retries
-from probes.core.slo import FINE, HOUR, ROWS, Budget, Ledger, budget, bucket, expected, label, warning
+from probes.core.slo import FINE, HOUR, ROWS, Budget, Ledger, bucket, budget, expected, label, warning
 
 DAY = 86400.0
 NOW = 1_770_091_500.0 // DAY * DAY + DAY / 2

@@ -1,7 +1,7 @@
 """Stories: a tape of outcomes, one column for each minute and one row for each location, played through the real pipeline.
 
-The world is in memory and its clock is virtual; the channels are webhooks to a receiver on loopback. ``story(tape, ...)`` plays a tape
-and gives back what happened; ``await told.play(tape)`` goes on with another.
+The world is in memory and its clock is virtual; the channels are webhooks to a receiver on loopback. ``story(tape, ...)`` plays a
+tape and gives back what happened; ``await told.play(tape)`` goes on with another.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import yaml
 
 from probes import kinds, pipeline
 from probes.channels import CHANNELS
-from probes.core.compile import compile
+from probes.core import compile as compiler
 from probes.core.events import RunsReported
 from probes.core.plan import Plan
 from probes.core.result import Run
@@ -118,9 +118,10 @@ class Told:
             lines.setdefault(line, []).append(path)
             self.keys.append((path, data["event"], data["key"]))
         self.heard = len(self.receiver.messages)
-        self.alerts += [
-            f"{line} -> {', '.join(sorted(paths, key=['oncall', 'chat', 'manager'].index))}" for line, paths in lines.items()
-        ]
+        order = ["oncall", "chat", "manager"].index  # channels go their own ways: which one is first is chance
+        together = [(line, sorted(paths, key=order)) for line, paths in lines.items()]
+        together.sort(key=lambda pair: order(pair[1][0]))
+        self.alerts += [f"{line} -> {', '.join(paths)}" for line, paths in together]
 
     def events(self, kind: str, *keys: str) -> list[Any]:
         """Events of a detail-type as tuples of ``keys`` (a bare value for one key)."""
@@ -167,7 +168,7 @@ def parse(tape: str) -> tuple[dict[tuple[str, str], list[str]], int]:
 
 def planned(config: dict[str, Any]) -> Plan:
     shapes = {name: channel.config for name, channel in CHANNELS.items()}
-    return compile(load(yaml.safe_dump(config, sort_keys=False), kinds.KINDS, channels=shapes))
+    return compiler.compile(load(yaml.safe_dump(config, sort_keys=False), kinds.KINDS, channels=shapes))
 
 
 Story = Callable[..., Awaitable[Told]]

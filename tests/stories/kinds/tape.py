@@ -9,8 +9,8 @@ from probes.core.result import Observation
 from probes.core.units import Duration
 
 LETTERS: dict[str, str] = {}
-"""Letter by run id: P passes, D degrades, F fails, E is trouble of ours, O a location without network, R fails at the first attempt,
-X is a defect of the kind."""
+"""Letter by run id: P passes, D degrades, F fails, R fails at the first attempt; E is trouble of ours, O a location without
+network, X a defect of the kind."""
 TRIED: dict[str, int] = {}
 
 
