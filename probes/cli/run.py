@@ -186,7 +186,7 @@ async def _progress(found: dict[str, Any], total: int) -> None:
 
     await asyncio.sleep(1)
     columns = (TextColumn("looking"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console(sys.stderr), transient=True) as progress:
+    with Progress(*columns, console=console(sys.stderr, soft_wrap=False), transient=True) as progress:
         task = progress.add_task("", total=total)
         while True:
             progress.update(task, completed=len(found))

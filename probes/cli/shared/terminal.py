@@ -32,10 +32,13 @@ COLOURS: Final = {
 }
 
 
-def console(stream: TextIO) -> Console:
-    """A console on the stream that obeys NO_COLOR, TERM and pipes; where nobody watches, lines are as long as they are."""
+def console(stream: TextIO, *, soft_wrap: bool = True) -> Console:
+    """A console on the stream that obeys NO_COLOR, TERM and pipes; where nobody watches, lines are as long as they are.
+
+    Without ``soft_wrap`` nothing is wider than the terminal, as a display that is drawn again and again needs it.
+    """
     width = None if stream.isatty() else 10_000
-    return Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True, width=width)
+    return Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=soft_wrap, width=width)
 
 
 def document(data: Any) -> None:

@@ -106,7 +106,9 @@ class _Board:
             return
         from rich.live import Live
 
-        with Live(console=terminal.console(sys.stderr), auto_refresh=False, transient=False, vertical_overflow="crop") as live:
+        with Live(
+            console=terminal.console(sys.stderr, soft_wrap=False), auto_refresh=False, transient=False, vertical_overflow="crop"
+        ) as live:
             live.update(self._table(), refresh=True)
             await self._follow(live)
 
