@@ -48,7 +48,7 @@ def show(results: Sequence[Document], checks: Mapping[str, Check], *, everything
         output.print(line)
         if everything or result["outcome"] in {"failed", "errored", "degraded"}:
             for label, text in _details(result, checks.get(result["check"]), everything=everything):
-                click.echo(f"          {label + ':':{LABEL}} {printable(text)}")
+                click.echo(f"          {label + ':':{LABEL}} {text}")
     counts = summary(results)
     told = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count) or "nothing to run"
     terminal.talk(told)
@@ -73,7 +73,7 @@ def _details(result: Document, check: Check | None, *, everything: bool) -> list
         rows.append((name, _short(value)))
     if everything:
         rows += [(name, _short(value)) for name, value in result["facts"].items() if name not in result["evidence"]]
-    return rows
+    return [(printable(label), printable(text)) for label, text in rows]
 
 
 def settings(found: Mapping[str, tuple[Any, str]], check: Check) -> None:
@@ -139,7 +139,7 @@ def junit(file: Path, service: str, results: Sequence[Document], checks: Mapping
         kinds: dict[str, Callable[..., Any]] = {"failed": Failure, "errored": Error, "skipped": Skipped}
         if result["outcome"] in kinds:
             case.result = [kinds[result["outcome"]](because, result["fault"] or result["outcome"])]
-        lines = [f"{label}: {printable(text)}" for label, text in _details(result, check, everything=False)]
+        lines = [f"{label}: {text}" for label, text in _details(result, check, everything=False)]
         case.system_out = "\n".join([f"outcome: {result['outcome']}", *lines])
         suite.add_testcase(case)
     report = JUnitXml()
