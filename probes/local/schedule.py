@@ -190,9 +190,7 @@ class Schedule:
         for number, turn in enumerate(turns):
             start = now + number / RATE
             at = scheduled(turn.check, start - offset(turn.check))
-            if at <= turn.last or start - at > STALE:
-                at = float(math.floor(start))
-            self._plan(turn, at, start)
+            self._plan(turn, at if at > turn.last else float(math.floor(start)), start)
 
     def _jumped(self, before: float, now: float) -> None:
         """Time jumped: checks with a run in between get one, spread out; all others keep theirs."""

@@ -9,6 +9,8 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from probes.core.check import Check, Confirm, Retries
 from probes.core.plan import Plan, offset, phase, scheduled
@@ -284,3 +286,52 @@ def test_stopping_cancels_what_is_in_flight_and_waits_for_it() -> None:
     story.play(tell)
     assert len(ended) == 100
     assert story.schedule.in_flight == 0
+
+
+moves = st.one_of(
+    st.tuples(st.just("wait"), st.floats(0, 200)),
+    st.tuples(st.just("jump"), st.floats(-7200, 7200)),
+    st.tuples(st.just("edit"), st.floats(0.1, 4.9)),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    every=st.sampled_from([1.0, 2.0, 7.0, 10.0, 60.0, 120.0, 300.0]),
+    slow=st.floats(0, 15),
+    moves=st.lists(moves, min_size=1, max_size=8),
+)
+def test_whatever_time_and_people_do_runs_of_a_check_are_in_order_once_and_never_abreast(
+    every: float, slow: float, moves: list[tuple[str, float]]
+) -> None:
+    ends: list[float] = []
+
+    async def look(run: Run) -> None:
+        await asyncio.sleep(slow)
+        ends.append(story.loop.time())
+
+    story = Story(look)
+    seen_before = 0
+
+    async def tell() -> None:
+        nonlocal seen_before
+        story.schedule.set(plan(check("quote", every)))
+        for move, size in moves:
+            if move == "wait":
+                await asyncio.sleep(size)
+            elif move == "jump":
+                story.loop.epoch += size
+            else:
+                story.schedule.set(plan(check("quote", every, timeout=size)))
+        seen_before = len(story.seen)
+        await asyncio.sleep(3 * every + 60 + slow)
+
+    story.play(tell)
+    ats = [run.at for _, run in story.seen]
+    assert ats == sorted(set(ats)), "in order, none twice"
+    starts = [started + story.begin for started, _ in story.seen]
+    assert all(0 <= started - at <= STALE + 1 for started, at in zip(starts, ats, strict=True)), (
+        "never ahead, never long after its time"
+    )
+    assert len(story.seen) > seen_before, "and it goes on"
+    assert len(ends) <= len(story.seen) <= len(ends) + 1
