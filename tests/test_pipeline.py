@@ -263,7 +263,7 @@ async def test_a_start_is_remembered_and_gives_the_time_it_took() -> None:
     assert await pipeline.beat(made, memory.world, "nightly", "start") == {}
     memory.clock.at += 600
     document = await pipeline.beat(made, memory.world, "nightly", "ok")
-    assert (document["outcome"], document["facts"]["took"]) == ("passed", 600.0)
+    assert (document["outcome"], document["facts"]["took_ms"]) == ("passed", 600_000.0)
     assert len(await memory.store.since("runs/nightly", 0)) == 1
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 from probes.core import incident as incidents
 from probes.core import mute, outbox, slo
@@ -86,6 +86,8 @@ def review(setting: Setting, slot: Slot, number: int, now: float) -> Slot:
     for check in setting.plan.checks.values():
         if check.paused or slot_of(check.id, setting.plan.of) != number:
             continue
+        if check.id in slot.checks and _calm(setting, check, slot.checks[check.id], now):
+            continue
         state = slot.check(check.id)
         if state is None:
             slot = slot.put(check.id, CheckState(created=now, since=now))
@@ -98,8 +100,8 @@ def review(setting: Setting, slot: Slot, number: int, now: float) -> Slot:
     for name in setting.locations:
         slot = _place(setting, slot, name, now) if slot_of(PLACE + name, setting.plan.of) == number else slot
     for name in list(slot.checks):
-        check = known(setting.plan, name)
-        if check is None or check.paused:
+        kept = known(setting.plan, name)
+        if kept is None or kept.paused:
             slot = _retire(setting, slot, name, now)
     return slot
 
@@ -120,6 +122,17 @@ def offline(slots: Iterable[Slot]) -> dict[str, str]:
                 if window["fault"] == "probe.offline" and window["marks"] and window["marks"][-1][1] == "E":
                     found[name] = str(window["because"])
     return found
+
+
+def _calm(setting: Setting, check: Check, document: Mapping[str, Any], now: float) -> bool:
+    """Whether time changes nothing for this check, seen from its JSON: most are calm at most ticks, and reading all is dear."""
+    if document["incidents"]:
+        return False
+    least = now - patience(check.every)
+    windows = (document["locations"].get(name) for name in setting.expected(check))
+    return check.passive or all(
+        window and (window["dark"] or max(window["proof"] or 0.0, setting.resumed) >= least) for window in windows
+    )
 
 
 def missed(check: Check, state: CheckState, location: str, now: float) -> tuple[Run, str] | None:
