@@ -147,7 +147,7 @@ class Schedule:
             if turn.running:
                 self.count.missed += 1
                 log.debug("schedule: %s is still running: its run of now is missed", id_)
-            elif at > turn.last:
+            elif at > turn.last:  # a run that was dated later than its time may have taken the place of this one
                 turn.last, turn.running = at, True
                 task = asyncio.create_task(self._one(turn, Run(id_, self._location, at), start))
                 self._running.add(task)
@@ -173,12 +173,8 @@ class Schedule:
                 current.running = False
 
     def _following(self, turn: Turn, now: float) -> float:
-        """The scheduled time of the check's first run that starts after ``now`` and was not done yet."""
-        check = turn.check
-        at = scheduled(check, now - offset(check)) + check.every
-        while at <= turn.last:
-            at += check.every
-        return at
+        """The scheduled time of the check's first run that starts after ``now``."""
+        return scheduled(turn.check, now - offset(turn.check)) + turn.check.every
 
     def _plan(self, turn: Turn, at: float, start: float | None = None) -> None:
         turn.next = at
