@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -39,7 +39,7 @@ async def status(request: Request) -> Response:
     """``GET /api/status``: every check, what is open, and what was rejected."""
     service = request.app.state.service
     plan, world = service.plan, service.world
-    items = await view.fleet(plan, world)
+    items = await request.app.state.memo.fleet()
     return JSONResponse(
         {
             "version": 1,
@@ -114,9 +114,8 @@ async def silence(request: Request) -> Response:
     about, lines = given.get("check"), given.get("when")
     if bool(about) == bool(lines):
         raise Refused(400, "Say what to silence: either `check` (its id) or `when` (assertion lines over incident facts).")
-    if about and about not in service.plan.checks:
-        near = nearest(str(about), service.plan.checks)
-        raise Refused(404, f"There is no check {str(about)[:80]!r}." + (f" Did you mean {near!r}?" if near else ""))
+    if about:
+        _exists(_text(given, "check", "the id of a check"), service.plan.checks)
     when = (f"check == {json.dumps(about)}",) if about else tuple(map(str, lines if isinstance(lines, list) else [lines]))
     try:
         lasting = duration(given.get("for"))
@@ -153,10 +152,7 @@ async def beat(request: Request) -> Response:
     other than 0 is a failure.
     """
     service, name = request.app.state.service, request.path_params["check"]
-    subject = service.plan.checks.get(name)
-    if subject is None:
-        near = nearest(name, [c.id for c in service.plan.checks.values() if c.passive])
-        raise Refused(404, f"There is no check {name[:80]!r}." + (f" Did you mean {near!r}?" if near else ""))
+    subject = service.plan.checks[_exists(name, service.plan.checks)]
     if not subject.passive:
         raise Refused(409, f"{name} is probed ({subject.kind}); only a heartbeat waits to be called.")
     if subject.paused:
@@ -226,9 +222,13 @@ async def refused(request: Request, error: Exception) -> Response:
 
 
 def _known(request: Request) -> str:
-    name, checks = str(request.path_params["id"]), request.app.state.service.plan.checks
-    if name not in checks:
-        near = nearest(name, checks)
+    return _exists(str(request.path_params["id"]), request.app.state.service.plan.checks)
+
+
+def _exists(name: str, checks: Iterable[str]) -> str:
+    names = set(checks)
+    if name not in names:
+        near = nearest(name, names)
         raise Refused(404, f"There is no check {name[:80]!r}." + (f" Did you mean {near!r}?" if near else ""))
     return name
 
@@ -275,6 +275,7 @@ def _since(text: str, now: float) -> float:
 
 def _done(request: Request, given: Mapping[str, Any], notice: str, answer: Mapping[str, Any]) -> Response:
     """Back to the page for a button, JSON for a program."""
+    request.app.state.memo.forget()
     if isinstance(given.get("back"), str):
         return RedirectResponse(f"{local_path(given['back']).split('?')[0]}?notice={notice}", 303)
     return JSONResponse(answer)

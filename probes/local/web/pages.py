@@ -61,7 +61,7 @@ async def group(request: Request) -> Response:
 async def _overview(request: Request, name: str | None) -> Response:
     service = request.app.state.service
     plan, world, now = service.plan, service.world, service.world.now()
-    items = await view.fleet(plan, world)
+    items = await request.app.state.memo.fleet()
     incidents = await view.incidents(plan, world, since=now - 7 * 86400)
     if name is not None:
         members = set(groups(plan)[name])
@@ -118,6 +118,7 @@ async def check(request: Request) -> Response:
         "target": shown_target(subject.target),
         "silences": [one for one in await pipeline.silences(world) if _about(one, subject)],
         "start": seen.start,
+        "base": str(request.base_url).rstrip("/"),
     }
     return await page(request, "check.html", context)
 

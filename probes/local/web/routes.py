@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from probes.local.web import api, pages
 from probes.local.web.assets import static
+from probes.local.web.memo import Memo
 from probes.local.web.security import Guard, Refused, Right
 from probes.local.web.stream import events
 
@@ -56,5 +57,6 @@ def build(service: Service, host: str) -> Starlette:
     handlers = {Refused: api.refused, HTTPException: pages.failed, Exception: pages.failed}
     made = Starlette(routes=routes, middleware=[guard], exception_handlers=handlers)
     made.state.service = service
+    made.state.memo = Memo(service)
     made.state.streams = 0
     return made

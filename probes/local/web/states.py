@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -38,7 +38,7 @@ def states(
     ``now_is``: its status at ``end``. ``events``: documents of the bus in any order. ``runs``: times of the location's
     runs, in order. A stretch without runs is drawn as unknown whatever the status was: nobody looked.
     """
-    changes = sorted((instant(detail["at"]), detail) for detail in _changes(check.id, location, events, start))
+    changes = sorted(_changes(check.id, location, events, start), key=lambda change: change[0])
     found: list[State] = []
     status, since, because = (changes[0][1]["before"] if changes else now_is), start, ""
     for at, detail in changes:
@@ -48,9 +48,15 @@ def states(
     return [state for state in _covered(found, _holes(check, runs, start, end)) if state.end > state.start]
 
 
-def _changes(check: str, location: str, events: Iterable[Mapping[str, Any]], start: float) -> list[Mapping[str, Any]]:
-    details = [event["detail"] for event in events if event["detail-type"] == "Location Status Changed"]
-    return [d for d in details if d["check"] == check and d["location"] == location and instant(d["at"]) >= start]
+def _changes(
+    check: str, location: str, events: Iterable[Mapping[str, Any]], start: float
+) -> Iterator[tuple[float, Mapping[str, Any]]]:
+    for event in events:
+        detail = event["detail"]
+        if event["detail-type"] == "Location Status Changed" and (detail["check"], detail["location"]) == (check, location):
+            at = instant(detail["at"])
+            if at >= start:
+                yield at, detail
 
 
 def _holes(check: Check, runs: Sequence[float], start: float, end: float) -> list[State]:

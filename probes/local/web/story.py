@@ -61,7 +61,7 @@ def _alert(alert: Mapping[str, Any]) -> dict[str, Any]:
     event, channel, reason = alert.get("event", ""), alert.get("channel") or "nobody", str(alert.get("reason") or "")
     outcome, detail = str(alert.get("outcome") or ""), str(alert.get("detail") or "")
     if outcome == "suppressed":
-        words = f"{HELD.get(reason, reason)}{f' ({detail})' if detail else ''}"
+        words = f"{HELD.get(reason, reason)}{f': {detail}' if detail else ''}"
         title, look = f"Not told to {channel}: {event}", "held"
     elif outcome == "delivered":
         title, look, words = f"Told {channel}: {event}", "told", detail if reason in ("", event) else f"{reason}. {detail}".strip()

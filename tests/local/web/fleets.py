@@ -15,7 +15,7 @@ import yaml
 from probes import pipeline
 from probes.channels import CHANNELS
 from probes.core.check import Check
-from probes.core.compile import compile
+from probes.core.compile import compile  # noqa: A004 - the verb of the house
 from probes.core.diagnostics import Problem
 from probes.core.fault import Fault
 from probes.core.judge import judge
@@ -41,7 +41,7 @@ HOSTILE = {
 NAMES = (
     "Price a basket;Log in;Place an order;Cancel an order;Order history;Gift cards;Product page;Search;Suggestions;Home page;"
     "Certificate;Name server;Image store;Card payments;Bank transfers;Refunds;Webhooks;Invoices;Stock levels;Shipping rates;"
-    "Address lookup;Newsletter;Reviews;Wish list;Exchange rates;Tax service;Fraud score;Sign up;Password reset;Sitemap;Feeds;Metrics"
+    "Address lookup;Newsletter;Reviews;Wish list;Exchange rates;Tax service;Fraud score;Sign up;Password reset;Sitemap;Feeds"
 ).split(";")
 GROUPS = ("checkout", "catalogue", "payments", "edge", "back-office")
 HTML = "<!doctype html><title>503</title><script>alert('evidence')</script>\x1b[2J upstream connect error \u202e\nsecond line"
@@ -98,7 +98,7 @@ def _target(name: str, key: str) -> dict[str, Any]:
         case "Certificate":
             return {"tls": "api.shop.example:443", "must": ["trusted == true", "expires_in > 7d"], "should": ["expires_in > 30d"]}
         case "Name server":
-            return {"dns": "A api.shop.example @127.0.0.1", "should": ["latency < 100ms"]}
+            return {"dns": "A api.shop.example @127.0.0.1", "should": ["latency < 400ms"]}
         case "Stock levels":
             return {"tcp": "db.shop.example:5432"}
         case "Invoices":

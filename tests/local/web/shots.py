@@ -23,7 +23,7 @@ async def story(minutes: int) -> Serving:
     plan, world = serving.plan, serving.world
     await pipeline.pay(plan, world)
     await pipeline.acknowledge(plan, world, "search", "Ana")
-    await pipeline.silence(plan, world, ['check == "name-server"'], 7200, "Ben", "the resolver is being replaced, ticket 1204")
+    await pipeline.silence(plan, world, ['check == "markup"'], 7200, "Ben", "the resolver is being replaced, ticket 1204")
     serving.rejected = (
         Problem("unknown-key", "there is no key `evry` here", "checks.yaml", 22, 5, "checks.quote", "did you mean `every`?"),
         Problem("type", "`latency` is a duration, but 300 is not", "teams/checkout.yaml", 18, 19, "", "write 300ms or 300s"),
