@@ -225,6 +225,15 @@ def test_everything_has_an_entry() -> None:
     assert missing(text) == []
 
 
+def test_every_key_that_people_write_says_what_it_means() -> None:
+    made = reference.pages()
+    lines = [
+        line for name in ("checks-yaml", "kinds", "channels") for line in made[reference.REFERENCE / f"{name}.md"].splitlines()
+    ]
+    silent = [line for line in lines if re.match(r"\| `\w+` \|.*\|\s*\|$", line)]
+    assert silent == []
+
+
 def test_a_missing_entry_is_caught() -> None:
     text = {path.stem: body for path, body in reference.pages().items() if path.suffix == ".md"}
     text["metrics"] = text["metrics"].replace("`Lateness`", "`Later`")

@@ -175,7 +175,8 @@ def _keys(definition: Mapping[str, Any], of: str = "") -> str:
         (f"`{name}`", _type(field, of), _default(field, name in required), field.get("description", words.get(name, "")))
         for name, field in definition.get("properties", {}).items()
     ]
-    return _table(("key", "value", "default", "meaning"), rows)
+    columns = 4 if any(row[3] for row in rows) else 3
+    return _table(("key", "value", "default", "meaning")[:columns], [row[:columns] for row in rows])
 
 
 def _attributes(text: str) -> dict[str, str]:

@@ -41,13 +41,17 @@ Recipients = Annotated[
 class Config(Shape):
     """``tls``: ``starttls`` (the default), ``implicit`` or ``none``; the port follows from it (587, 465, 25) unless named."""
 
-    to: Recipients
-    sender: MailAddress = Field(alias="from")
-    host: Annotated[str, Field(pattern=r"^(\[?[A-Za-z0-9:._-]+\]?|.*\$\{\{.*)$")]
-    port: Annotated[int, Field(ge=1, le=65535)] | None = None
-    user: str | None = None
-    password: SecretText | None = None
-    tls: Literal["starttls", "implicit", "none"] = "starttls"
+    to: Recipients = Field(description="who gets the mail")
+    sender: MailAddress = Field(alias="from", description="who sends it")
+    host: Annotated[str, Field(pattern=r"^(\[?[A-Za-z0-9:._-]+\]?|.*\$\{\{.*)$")] = Field(description="the SMTP server")
+    port: Annotated[int, Field(ge=1, le=65535)] | None = Field(
+        None, description="587, 465 or 25, as `tls` asks, unless it is written"
+    )
+    user: str | None = Field(None, description="for a server that wants a login")
+    password: SecretText | None = Field(None, description="the secret that goes with `user`")
+    tls: Literal["starttls", "implicit", "none"] = Field(
+        "starttls", description="`implicit`: from the first byte; `none`: only inside your own network"
+    )
 
     @model_validator(mode="after")
     def _login(self) -> Config:

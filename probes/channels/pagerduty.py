@@ -9,6 +9,8 @@ import hashlib
 import json
 from typing import Any, Final, Literal
 
+from pydantic import Field
+
 from probes.channels.delivery.request import Channel, Http, SecretText
 from probes.channels.delivery.words import cut, headline, plain, safe_link
 from probes.core.alert import Alert
@@ -22,8 +24,8 @@ LARGEST: Final = 512_000
 class Config(Shape):
     """``routing_key``: the integration key of an Events API v2 integration; ``region``: where the account lives."""
 
-    routing_key: SecretText
-    region: Literal["us", "eu"] = "us"
+    routing_key: SecretText = Field(description="the integration key of an Events API v2 integration")
+    region: Literal["us", "eu"] = Field("us", description="where the account lives")
 
 
 def message(alert: Alert, config: Config, now: float) -> Http:

@@ -25,8 +25,10 @@ _RECOVERED: Final = "🟢"
 class Config(Shape):
     """``webhook``: the address Slack gave, which is a secret; ``channel`` is obeyed by webhooks of legacy integrations only."""
 
-    webhook: SecretText
-    channel: Annotated[str, Field(pattern=r"^[#@]?[^\s<>&#@]{1,80}$")] | None = None
+    webhook: SecretText = Field(description="the address Slack gave: whoever has it can post")
+    channel: Annotated[str, Field(pattern=r"^[#@]?[^\s<>&#@]{1,80}$")] | None = Field(
+        None, description="obeyed by webhooks of legacy integrations only"
+    )
 
     @field_validator("webhook")
     @classmethod

@@ -41,10 +41,10 @@ Secrets = Annotated[
 class Config(Shape):
     """``secret`` signs (a list while a key is replaced: every key signs); ``private`` allows a receiver of your own network."""
 
-    private: bool = False
-    url: str
-    secret: Secrets | None = None
-    headers: dict[str, str] = Field(default_factory=dict)
+    private: bool = Field(False, description="the receiver is on your own network: loopback and private addresses are allowed")
+    url: str = Field(description="where it is posted to")
+    secret: Secrets | None = Field(None, description="signs every message; a list while a key is replaced")
+    headers: dict[str, str] = Field(default_factory=dict, description="sent along; those with credentials name a secret")
 
     @field_validator("headers")
     @classmethod

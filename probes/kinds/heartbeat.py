@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from pydantic import Field
+
 from probes.core.fault import Fault
 from probes.core.kind import Context, Fact, Kind, Shape
 from probes.core.result import Observation
@@ -21,7 +23,7 @@ FACTS: Final = {
 class Target(Shape):
     """How late a report may be: ``grace`` comes on top of the check's ``every``."""
 
-    grace: Duration = 0.0
+    grace: Duration = Field(0.0, description="how late a report may be, on top of the check's `every`")
 
 
 def short(text: Any) -> dict[str, Any]:

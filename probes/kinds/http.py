@@ -63,15 +63,15 @@ def _version(value: Any) -> Any:
 class Basic(Shape):
     """User and password (RFC 7617)."""
 
-    user: Text
-    password: Text
+    user: Text = Field(description="the user's name")
+    password: Text = Field(description="a secret, as a rule")
 
 
 class Auth(Shape):
     """Credentials for the ``authorization`` header: one of the two."""
 
-    basic: Basic | None = None
-    bearer: HeaderText | None = None
+    basic: Basic | None = Field(None, description="user and password")
+    bearer: HeaderText | None = Field(None, description="a token")
 
     @model_validator(mode="before")
     @classmethod
@@ -104,7 +104,9 @@ class Target(Shape):
     client_key: str | None = Field(None, description="its key: file or PEM text")
     verify: bool = Field(True, description="false: any certificate will do")
     redirects: Annotated[int, Field(ge=0, le=20)] | Literal["none"] = Field(10, description="how many are followed")
-    http_version: Annotated[Literal["auto", "1.0", "1.1"], BeforeValidator(_version)] = "auto"
+    http_version: Annotated[Literal["auto", "1.0", "1.1"], BeforeValidator(_version)] = Field(
+        "auto", description="`1.0` for servers that know nothing newer"
+    )
     family: Literal["any", 4, 6] = Field("any", description="4 or 6: only that IP version")
 
     @model_validator(mode="before")

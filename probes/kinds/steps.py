@@ -106,12 +106,16 @@ Lines = Annotated[tuple[Annotated[str, BeforeValidator(_line)], ...], BeforeVali
 class Step(Shape):
     """One request: ``must`` hold before the next is sent; ``capture`` keeps values; ``always`` runs also after a failure."""
 
-    id: Annotated[str, AfterValidator(_id)]
-    http: Annotated[Request, BeforeValidator(_long, json_schema_input_type=str | Request)]
-    must: Lines = HTTP.must
-    should: Lines = ()
-    capture: dict[Annotated[str, Field(pattern=f"^{_NAME}$")], Annotated[str, AfterValidator(_subject)]] = Field({})
-    always: bool = False
+    id: Annotated[str, AfterValidator(_id)] = Field(description="name of the step, by which later ones refer to its captures")
+    http: Annotated[Request, BeforeValidator(_long, json_schema_input_type=str | Request)] = Field(
+        description="the request, as in the kind `http`"
+    )
+    must: Lines = Field(HTTP.must, description="assertions: a broken one ends the sequence")
+    should: Lines = Field((), description="assertions: a broken one means degraded")
+    capture: dict[Annotated[str, Field(pattern=f"^{_NAME}$")], Annotated[str, AfterValidator(_subject)]] = Field(
+        {}, description="values kept for later steps: a name, and the fact it is taken from"
+    )
+    always: bool = Field(False, description="it runs also after a step that failed, to clean up")
     _written: Any = PrivateAttr(None)
 
     @model_validator(mode="wrap")
@@ -172,7 +176,9 @@ def _captured(value: Any) -> Iterator[Captured]:
 class Target(Shape):
     """The steps, in order."""
 
-    steps: Annotated[tuple[Step, ...], BeforeValidator(_steps), Field(min_length=1, max_length=MOST)]
+    steps: Annotated[tuple[Step, ...], BeforeValidator(_steps), Field(min_length=1, max_length=MOST)] = Field(
+        description="the requests, in order"
+    )
 
     @model_validator(mode="wrap")
     @classmethod
