@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from probes.core.kind import Context
 from probes.core.result import Observation
 from probes.kinds import KINDS
+from tests.servers.raw import Raw
 
 HOST = "127.0.0.1"
 
 
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"))
+def connections(port: int) -> int:
+    """How many sockets of ours are open to ``port`` of loopback: rows of the kernel's table that still belong to a descriptor."""
+    table = Path("/proc/self/net/tcp")
+    if not table.exists():
+        pytest.skip("this system does not list its sockets")
+    rows = [line.split() for line in table.read_text().splitlines()[1:]]
+    return sum(int(row[2].rpartition(":")[2], 16) == port and row[9] != "0" for row in rows)
+
+
+def url(server: Raw, path: str = "/", scheme: str = "http") -> str:
+    return f"{scheme}://{HOST}:{server.port}{path}"
 
 
 async def see(kind: str, target: dict[str, Any] | str, timeout: float = 5.0, **context: Any) -> Observation:

@@ -10,24 +10,16 @@ import ssl
 import time
 import zlib
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 import respx
 import trustme
-from pydantic import ValidationError
 
-from probes.core.kind import Context
 from probes.core.units import Duration, Size
 from probes.kinds import KINDS
-from probes.kinds.http import Target, exchange
-from tests.kinds.looking import HOST, see
-from tests.servers.raw import Peer, Raw, Script, answer, response, server_context
-
-
-def url(server: Raw, path: str = "/", scheme: str = "http") -> str:
-    return f"{scheme}://{HOST}:{server.port}{path}"
+from tests.kinds.looking import HOST, see, url
+from tests.servers.raw import Peer, Raw, answer, response, server_context
 
 
 @pytest.fixture(scope="module")
@@ -129,10 +121,7 @@ async def test_an_early_refusal_of_a_large_body_is_an_answer() -> None:
         (b"HTTP/1.1 200 OK\r\n\r\nuntil the end", "until the end"),
         (b"HTTP/1.0 200 OK\r\n\r\nold", "old"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nTrailer: t\r\n\r\n", "abcde"),
-        (
-            (b"HTTP/1.1 100 Go\r\n\r\nHTTP/1.1 103 Hints\r\nA: x\r\n\r\nHTTP/1.0 200 OK\r\n\r\nok", "ok"),
-            "ok",
-        ),
+        (b"HTTP/1.1 100 Go\r\n\r\nHTTP/1.1 103 Hints\r\nA: x\r\n\r\nHTTP/1.0 200 OK\r\n\r\nok", "ok"),
         (b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", ""),
         (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", ""),
         (b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok", "ok"),
@@ -297,143 +286,6 @@ async def test_a_machine_too_busy_to_tell_does_not_blame_the_target() -> None:
     assert seen.fault.ours
 
 
-# Redirects
-
-
-def site(pages: dict[str, bytes]) -> Script:
-    def script(peer: Peer) -> None:
-        path = peer.request().split(b" ")[1].decode()
-        peer.send(pages.get(path) or response(b"not here", "404 Not Found"))
-
-    return script
-
-
-def to(location: str, status: str = "302 Found", **headers: str) -> bytes:
-    return response(b"moved", status, Location=location, **headers)
-
-
-async def test_redirects_are_followed_and_timed_hop_by_hop() -> None:
-    pages = {"/": to("/a?x=1#frag"), "/a?x=1": to("b", "301 Moved Permanently"), "/b": response(b"here")}
-    with Raw(site(pages)) as server:
-        seen = await see("http", url(server))
-        stays = await see("http", {"url": url(server), "redirects": "none"})
-        too_many = await see("http", {"url": url(server), "redirects": 1})
-    assert (seen.facts["status"], seen.facts["redirects"], seen.facts["url"]) == (200, 2, url(server, "/b"))
-    assert [hop["status"] for hop in seen.evidence["hops"]] == [302, 301, 200]
-    total = sum(hop["phases_ms"]["wait"] for hop in seen.evidence["hops"])
-    assert seen.phases["wait"] * 1000 == pytest.approx(total, abs=0.01)
-    assert (stays.facts["status"], stays.facts["redirects"]) == (302, 0)
-    assert too_many.fault is not None
-    assert too_many.fault.kind == "redirect.too_many"
-    assert too_many.facts["status"] == 301
-
-
-@pytest.mark.parametrize(
-    ("location", "kind"),
-    [
-        ("/", "redirect.loop"),
-        ("//[::1", "redirect.invalid"),
-        ("http://", "redirect.invalid"),
-        ("http://host:99999/", "redirect.invalid"),
-        ("ftp://127.0.0.1/", "redirect.blocked"),
-        ("file:///etc/passwd", "redirect.blocked"),
-        ("javascript:alert(1)", "redirect.blocked"),
-        ("http://169.254.169.254/latest/meta-data", "ssrf.blocked"),
-        ("http://[::ffff:169.254.169.254]/", "ssrf.blocked"),
-        ("http://2852039166/", "ssrf.blocked"),
-        ("http://0xa9.254.169.254/", "ssrf.blocked"),
-        ("http://[fe80::1]/", "ssrf.blocked"),
-        ("http://[64:ff9b::a9fe:a9fe]/", "ssrf.blocked"),
-    ],
-)
-async def test_redirects_that_go_nowhere_good(location: str, kind: str) -> None:
-    with Raw(site({"/": to(location)})) as server:
-        seen = await see("http", url(server))
-    assert seen.fault is not None
-    assert seen.fault.kind == kind
-    assert server.connections == 1
-
-
-async def test_endless_redirects_end() -> None:
-    def script(peer: Peer) -> None:
-        path = peer.request().split(b" ")[1].decode()
-        peer.send(to(path + "x"))
-
-    with Raw(script) as server:
-        seen = await see("http", url(server))
-    assert seen.fault is not None
-    assert seen.fault.kind == "redirect.too_many"
-    assert server.connections == 11
-
-
-async def test_loopback_is_refused_where_it_may_not_be_visited() -> None:
-    with Raw(answer(response())) as server:
-        seen = await see("http", url(server), loopback=False)
-        named = await see("http", f"http://localhost:{server.port}/", loopback=False)
-    assert seen.fault is not None
-    assert named.fault is not None
-    assert (seen.fault.kind, named.fault.kind, server.connections) == ("ssrf.blocked", "ssrf.blocked", 0)
-
-
-async def test_what_was_configured_stays_with_its_origin() -> None:
-    pages = {"/near": to("/end"), "/end": response()}
-    with Raw(answer(response())) as elsewhere, Raw(site(pages)) as server:
-        pages["/"] = to(url(elsewhere, "/there"))
-        target = {"headers": {"X-Api-Key": "SECRET"}, "auth": {"bearer": "SECRET"}}
-        await see("http", {"url": url(server), **target})
-        await see("http", {"url": url(server, "/near"), **target})
-    assert b"SECRET" not in elsewhere.requests[0]
-    assert [request.count(b"SECRET") for request in server.requests] == [2, 2, 2]
-
-
-async def test_credentials_do_not_go_from_https_to_http(authority: trustme.CA, anchors: str) -> None:
-    with (
-        Raw(answer(response())) as plain,
-        Raw(lambda peer: (peer.request(), peer.send(to(url(plain)))), server_context(authority, HOST)) as server,
-    ):
-        bare = await see("http", {"url": url(server, scheme="https"), "ca": anchors})
-        secret = await see("http", {"url": url(server, scheme="https"), "ca": anchors, "auth": {"bearer": "SECRET"}})
-    assert bare.fault is None
-    assert secret.fault is not None
-    assert secret.fault.kind == "redirect.blocked"
-    assert plain.connections == 1
-
-
-@pytest.mark.parametrize(
-    ("status", "method", "then"),
-    [
-        ("302 Found", "POST", "GET"),
-        ("303 See Other", "PUT", "GET"),
-        ("303 See Other", "HEAD", "HEAD"),
-        ("307 X", "POST", "POST"),
-        ("308 X", "PUT", "PUT"),
-    ],
-)
-async def test_methods_after_a_redirect(status: str, method: str, then: str) -> None:
-    with Raw(site({"/": to("/end", status), "/end": response()})) as server:
-        body = {} if method == "HEAD" else {"json": {"a": 1}}
-        await see("http", {"method": method, "url": url(server), **body})
-    second = server.requests[1]
-    assert second.startswith(then.encode() + b" /end ")
-    assert (b'{"a":1}' in second) == (then == method != "HEAD")
-
-
-async def test_cookies_go_along_a_redirect_and_through_a_journey() -> None:
-    pages = {"/": to("/end", Set_Cookie="a=1; Path=/"), "/end": response(Set_Cookie="b=2")}
-    with Raw(site(pages)) as server:
-        jar = httpx.Cookies()
-        target = Target.model_validate({"url": url(server)})
-        await exchange(target, Context(run="r", timeout=5), jar)
-        await exchange(Target.model_validate({"url": url(server, "/end")}), Context(run="r", timeout=5), jar)
-        await see("http", url(server, "/end"))
-    first, second, third, fresh = server.requests
-    assert b"ookie:" not in first
-    assert b"ookie: a=1\r\n" in second
-    assert b"a=1" in third
-    assert b"b=2" in third
-    assert b"ookie:" not in fresh
-
-
 # TLS
 
 
@@ -506,68 +358,3 @@ async def test_respx_mocks_the_kind() -> None:
     assert (moved.facts["status"], moved.facts["redirects"]) == (201, 1)
     assert down.fault is not None
     assert down.fault.kind == "conn.refused"
-
-
-# What may be written
-
-
-@pytest.mark.parametrize(
-    ("text", "long"),
-    [
-        ("GET https://a.example/x", {"method": "GET", "url": "https://a.example/x"}),
-        ("https://a.example", {"method": "GET", "url": "https://a.example"}),
-        ("delete https://a.example", {"method": "DELETE", "url": "https://a.example"}),
-        ("DELETE ${{ var.api }}/${{ step.a.b }}", {"method": "DELETE", "url": "${{ var.api }}/${{ step.a.b }}"}),
-        ("${{ var.api }}/x", {"method": "GET", "url": "${{ var.api }}/x"}),
-    ],
-)
-def test_short_forms(text: str, long: dict[str, Any]) -> None:
-    kind = KINDS["http"]
-    assert kind.short(text) == long
-    kind.target.model_validate(long)
-    assert kind.describe(long) == f"{long['method']} {long['url']}"
-
-
-@pytest.mark.parametrize(
-    ("target", "code"),
-    [
-        ({"url": "ftp://a.example"}, "url"),
-        ({"url": "a.example/x"}, "url"),
-        ({"url": "https://"}, "url"),
-        ({"url": "https://u:p@a.example"}, "url"),
-        ({"url": "https://a.example/a b"}, "url"),
-        ({"url": "http://169.254.169.254/"}, "ssrf"),
-        ({"url": "http://[fd00:ec2::254]/"}, "ssrf"),
-        ({"url": "http://0xa9fea9fe/"}, "ssrf"),
-        ({"url": "https://a.example", "method": "FETCH"}, "value"),
-        ({"url": "https://a.example", "headers": {"a b": "c"}}, "value"),
-        ({"url": "https://a.example", "headers": {"a": "b\r\nc: d"}}, "value"),
-        ({"url": "https://a.example", "headers": {"Content-Length": "3"}}, "value"),
-        ({"url": "https://a.example", "body": "a", "json": {}}, "value"),
-        ({"url": "https://a.example", "http_version": 2}, "not-here"),
-        ({"url": "https://a.example", "proxy": "http://p.example"}, "not-here"),
-        ({"url": "https://a.example", "auth": {"digest": {}}}, "not-here"),
-        ({"url": "https://a.example", "auth": {}}, "value"),
-        ({"url": "https://a.example", "auth": {"bearer": "x"}, "headers": {"Authorization": "y"}}, "value"),
-        ({"url": "https://a.example", "client_key": "x"}, "value"),
-        ({"url": "https://a.example", "redirects": 99}, "less_than_equal"),
-        ({"url": "https://a.example", "family": 5}, "literal_error"),
-        ({"url": "https://a.example", "colour": "red"}, "extra_forbidden"),
-    ],
-)
-def test_what_may_not_be_written(target: dict[str, Any], code: str) -> None:
-    with pytest.raises(ValidationError) as refused:
-        Target.model_validate(target)
-    assert code in [error["type"] for error in refused.value.errors()]
-
-
-def test_references_wait_for_the_run() -> None:
-    Target.model_validate(
-        {"url": "${{ var.api }}/x", "method": "${{ var.m }}", "headers": {"a": "${{ secret.T }}"}, "json": "${{ step.a.b }}"}
-    )
-
-
-def test_a_reference_that_became_a_number_is_sent_as_text() -> None:
-    target = Target.model_validate({"url": "https://a.example", "headers": {"x": 5, "y": True}, "query": {"n": 1.5}})
-    assert target.headers == {"x": "5", "y": "true"}
-    assert target.query == {"n": "1.5"}

@@ -39,7 +39,7 @@ def made(
 ) -> tuple[ssl.SSLContext, str]:
     """A server with a self-signed certificate of any sort, and that certificate."""
     key = key or ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOST)])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), starts, NOW + 30 * DAY)
     if names is not None:
         builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(n) for n in names]), critical=False)
@@ -101,7 +101,7 @@ async def test_a_certificate_that_is_not_trusted_keeps_its_facts(
 
 async def test_certificates_of_other_sorts(tmp_path: Any) -> None:
     cases: list[tuple[dict[str, Any], bool, str | None]] = [
-        ({"names": [HOST]}, False, "tls.self_signed"),
+        ({"names": ["localhost"]}, False, "tls.self_signed"),
         ({"names": None}, True, "tls.hostname_mismatch"),  # only a common name
         ({"names": ["localhost"], "starts": NOW + 3 * DAY}, True, "tls.not_yet_valid"),
         ({"names": ["localhost"], "key": rsa.generate_private_key(65537, 1024)}, True, "tls.weak"),
@@ -110,7 +110,7 @@ async def test_certificates_of_other_sorts(tmp_path: Any) -> None:
     for issue, trusting, kind in cases:
         context, pem = made(tmp_path, **issue)
         with Raw(lambda peer: peer.hold(), context) as server:
-            target = {"address": f"{HOST}:{server.port}", "server_name": "localhost" if issue["names"] == ["localhost"] else HOST}
+            target = {"address": f"{HOST}:{server.port}", "server_name": "localhost"}
             seen = await see("tls", target | ({"ca": pem} if trusting else {}))
         assert (seen.fault.kind if seen.fault else None) == kind, issue
         assert seen.facts["trusted"] is (kind is None)

@@ -1,7 +1,8 @@
 """One TCP connection. What is waited for is stamped by the kernel when it arrives, so a late event loop changes no number.
 
 Our own clock is read only right before our own sends. All marks are :func:`time.monotonic` seconds: the kernel's stamp (real time)
-is used as an age, the difference to the real time at the moment of reading, so a clock that is set meanwhile is noticed.
+is used as an age, the difference to the real time at the moment of reading, so a clock that is set meanwhile is noticed. When
+segments queue up while we are late, the kernel keeps the last one's stamp: the end is exact, the first byte may seem as late as that.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from probes.core.kind import Context
 from probes.core.result import PHASES, Observation
 from probes.core.units import Duration
 from probes.kinds.wire import certificate, lag
-from probes.kinds.wire.failure import Failed
+from probes.kinds.wire.failure import OURS, Failed
 from probes.kinds.wire.link import Expired
 from probes.kinds.wire.way import Family, Way
 
@@ -102,10 +102,9 @@ async def look(context: Context, probe: Callable[[Look], Awaitable[None]]) -> Ob
                 if seen.ways
                 else Fault("timeout.dns", f"no time was left to start (of {context.timeout:g}s)")
             )
-        except MemoryError:
-            fault = Fault("probe.resources", "this machine ran out of memory")
         except Exception as error:  # a defect of ours is never the target's
-            fault = Fault("probe.internal", f"{type(error).__name__}: {error}")
+            short = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in OURS)
+            fault = Fault("probe.resources" if short else "probe.internal", f"{type(error).__name__}: {error}")
         finally:
             for way in seen.ways:
                 way.close()

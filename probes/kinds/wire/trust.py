@@ -13,7 +13,7 @@ from pathlib import Path
 
 import certifi
 
-from probes.kinds.wire.failure import failed
+from probes.kinds.wire.failure import OURS, failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def _system_anchors(made: ssl.SSLContext) -> None:
         try:
             made.load_verify_locations(cafile=file or None, capath=folder or None)
         except (OSError, ssl.SSLError) as error:
-            raise failed("probe.internal", f"SSL_CERT_FILE or SSL_CERT_DIR cannot be read ({file or folder}): {error}") from error
+            raise failed(_whose(error), f"SSL_CERT_FILE or SSL_CERT_DIR cannot be read ({file or folder}): {error}") from error
         return
     paths = ssl.get_default_verify_paths()
     if paths.capath and _hashed(paths.capath):
@@ -95,6 +95,10 @@ def _system_anchors(made: ssl.SSLContext) -> None:
         made.load_verify_locations(cafile=paths.cafile)
     else:
         made.load_verify_locations(cafile=certifi.where())
+
+
+def _whose(error: Exception) -> str:
+    return "probe.resources" if isinstance(error, OSError) and error.errno in OURS else "probe.internal"
 
 
 def _hashed(folder: str) -> bool:
@@ -114,7 +118,7 @@ def _anchors(made: ssl.SSLContext, ca: str, base: str) -> None:
         made.load_verify_locations(**{"capath" if path.is_dir() else "cafile": str(path)})
     except (OSError, ssl.SSLError) as error:
         name = "the text under `ca`" if _inline(ca) else f"`ca` {ca}"
-        raise failed("probe.internal", f"{name} cannot be used as trust anchors: {error}") from error
+        raise failed(_whose(error), f"{name} cannot be used as trust anchors: {error}") from error
 
 
 def _identity(made: ssl.SSLContext, certificate: str, key: str | None, base: str) -> None:
@@ -131,7 +135,7 @@ def _identity(made: ssl.SSLContext, certificate: str, key: str | None, base: str
                 files.append(str(path))
             made.load_cert_chain(files[0], files[1] if len(files) > 1 else None, _no_password)
     except (OSError, ssl.SSLError, ValueError) as error:
-        raise failed("probe.internal", f"`client_cert` and `client_key` cannot be used: {error}") from error
+        raise failed(_whose(error), f"`client_cert` and `client_key` cannot be used: {error}") from error
 
 
 def _memory() -> str | None:
