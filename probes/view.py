@@ -123,8 +123,11 @@ async def incidents(plan: Plan, world: World, since: float = 0.0, open_only: boo
         for one in found.values()
         if (one.resolved_at is None or one.resolved_at >= since) and not (open_only and one.resolved_at)
     ]
-    owed = [one for slot in slots.values() for one in slot.owed]
-    told = await asyncio.gather(*(_alerts(world, one.id, owed) for one in kept))
+    owed: dict[str, list[Owed]] = {}
+    for slot in slots.values():
+        for waiting in slot.owed:
+            owed.setdefault(waiting.incident, []).append(waiting)
+    told = await asyncio.gather(*(_alerts(world, one.id, owed.get(one.id, ())) for one in kept))
     whole = [replace(one, alerts=alerts) for one, alerts in zip(kept, told, strict=True)]
     return sorted(whole, key=lambda one: (-one.opened_at, one.id))
 

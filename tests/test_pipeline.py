@@ -267,6 +267,17 @@ async def test_a_start_is_remembered_and_gives_the_time_it_took() -> None:
     assert len(await memory.store.since("runs/nightly", 0)) == 1
 
 
+async def test_a_heartbeat_in_maintenance_is_marked_and_told_to_nobody() -> None:
+    window = {"name": "move", "starts": "2026-02-03T05:00Z", "lasting": "1h"}
+    memory, made = Memory(), plan(HEARTBEAT, maintenance=[window])
+    assert [await heartbeat(memory, minutes, made) for minutes in (0, 71)] == ["unknown", "down"]
+    (document,) = await memory.store.since("runs/nightly", 0)
+    assert document["muted"] == "move until 2026-02-03T06:00:00Z"
+    (seen,) = await view.incidents(made, memory.world)
+    assert [(alert["outcome"], alert["reason"]) for alert in seen.alerts] == [("suppressed", "maintenance")]
+    assert (await view.check(made, memory.world, "nightly")).muted == "move until 2026-02-03T06:00:00Z"
+
+
 @pytest.mark.parametrize("name", ["quote", "nothing", "off"])
 async def test_only_a_check_that_waits_can_be_called(name: str) -> None:
     made = plan({"quote": {"tcp": "127.0.0.1:1"}, "off": {"heartbeat": "1m", "paused": True}})

@@ -104,7 +104,11 @@ async def look(plan: Plan, world: World, run: Run) -> dict[str, Any]:
     except Exception as error:  # a defect of ours is an outcome like any other: the line goes on
         log.exception("run %s", run.id)
         result = judge(check, run, Observation(fault=Fault("probe.internal", f"{type(error).__name__}: {brief(str(error))}")))
-    document: dict[str, Any] = scrub(result.document(), values.values())
+    return marked(plan, check, run, scrub(result.document(), values.values()))
+
+
+def marked(plan: Plan, check: Check, run: Run, document: dict[str, Any]) -> dict[str, Any]:
+    """A result document that says when its run lies in maintenance (``muted``): then it counts nowhere."""
     muted = mute.maintained(plan.maintenance, check, run.at)
     return {**document, "muted": muted} if muted else document
 

@@ -19,8 +19,8 @@ from probes.core.plan import slot as slot_of
 from probes.core.state import Slot, key
 from probes.core.units import iso
 from probes.pipeline.fill import secrets
-from probes.pipeline.publish import KEEP, publish
-from probes.pipeline.settle import change, change_slot
+from probes.pipeline.publish import KEEP
+from probes.pipeline.settle import change, change_slot, flush
 from probes.ports import Entry, SecretUnavailable, World
 
 ABREAST: Final = 8
@@ -144,30 +144,28 @@ async def _enriched(world: World, alert: Alert) -> Alert:
 async def _enter(plan: Plan, world: World, results: list[tuple[Batch, Delivery]]) -> None:
     """Write down what came of the attempts: paid, put off, or parked; with events, metrics and the incident's own log."""
     now = world.now()
-    answers = {one.alert.id: (one, answer) for batch, answer in results for one in batch.owed}
+    answers = {(one.alert.id, one.attempts): (batch, answer) for batch, answer in results for one in batch.owed}
     for name in _slots(plan, (batch for batch, _ in results)):
 
         def mark(slot: Slot) -> Slot:
-            owed: list[Owed] = []
+            owed, events = list[Owed](), list[Event]()
             for one in slot.owed:
-                tried, answer = answers.get(one.alert.id, (None, None))
-                if tried is None or answer is None or one.attempts != tried.attempts:
-                    owed.append(one)
-                elif (left := after(one, answer, now)) is not None:
+                batch, answer = answers.get((one.alert.id, one.attempts), (None, None))
+                left = one if batch is None or answer is None else after(one, answer, now)
+                if left is not None:
                     owed.append(left)
-            return replace(slot, owed=tuple(owed))
+                elif batch is not None and answer is not None:
+                    events.append(_event(plan, batch, one, answer, now))
+            return replace(slot, owed=tuple(owed), events=(*slot.events, *events))
 
-        await change_slot(world, name, mark)
-    entries, events = [], []
+        await flush(world, name, await change_slot(world, name, mark))
+    entries = []
     for batch, answer in results:
-        gone = answer.outcome != "delivered" and parked(batch.owed[0], answer, now)
+        gone = parked(batch.owed[0], answer, now)
         entries += [_record(one, answer, gone, now) for one in batch.owed]
-        if answer.outcome == "delivered" or gone:
-            events += [_event(plan, batch, one, answer, now) for one in batch.owed]
         if gone:
             world.metrics.record([sample("AlertsFailed", len(batch.owed), now, channel=batch.channel)])
     await world.store.append(entries)
-    await publish(world, events)
 
 
 def _record(one: Owed, answer: Delivery, gone: bool, now: float) -> Entry:

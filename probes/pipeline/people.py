@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 from probes.core import incident as incidents
-from probes.core import mute
 from probes.core.diagnostics import Problem, document
 from probes.core.evaluate import Setting, known
 from probes.core.events import Event, HeartbeatReceived, PlanApplied, PlanRejected
@@ -19,7 +18,7 @@ from probes.core.plan import slot as slot_of
 from probes.core.result import Observation, Run
 from probes.core.state import CheckState, Slot, key
 from probes.core.units import Duration, iso
-from probes.pipeline.execute import report
+from probes.pipeline.execute import marked, report
 from probes.pipeline.publish import publish
 from probes.pipeline.settle import change, change_slot, flush, settle
 from probes.ports import World
@@ -76,8 +75,7 @@ async def beat(
     if reported == "fail" or exit_code not in (None, 0):
         because = f"the job reported {reported}" + (f" with exit code {exit_code}" if exit_code else "")
         result = replace(result, outcome="failed", because=because if result.outcome != "failed" else result.because)
-    muted = mute.maintained(plan.maintenance, asked, now)
-    seen = result.document() | ({"muted": muted} if muted else {})
+    seen = marked(plan, asked, run, result.document())
     await settle(plan, world, await report(plan, world, location, [(run, asked, seen)], now))
     return seen
 

@@ -21,7 +21,7 @@ from probes.core.state import Slot, key
 from probes.core.units import Duration
 from probes.kinds import KINDS
 from probes.pipeline.budget import account
-from probes.pipeline.execute import report
+from probes.pipeline.execute import marked, report
 from probes.pipeline.publish import publish
 from probes.ports import Conflict, World
 
@@ -131,9 +131,10 @@ async def tick(plan: Plan, world: World) -> None:
         return {**known, "ticked": now, "resumed": now if slept else known["resumed"], "offline": offline(found.values())}
 
     await _end_silences(plan, world, now)
-    await _heartbeats(plan, world, now)
     names = {key(number, plan.of): number for number in range(plan.of)}
-    found = {name: Slot.parse(document) for name, (document, _) in (await world.store.find("state/")).items()}
+    found = await _slots(world)
+    if await _heartbeats(plan, world, found, now):
+        found = await _slots(world)
     evaluator = await change(world, "evaluator", awake)
     around = await setting(plan, world, others=found)
     for name, number in names.items():
@@ -187,17 +188,25 @@ async def _end_silences(plan: Plan, world: World, now: float) -> None:
         await change(world, "silences", lambda known: [one for one in known or () if one["id"] not in gone])
 
 
-async def _heartbeats(plan: Plan, world: World, now: float) -> None:
-    """A heartbeat that stayed away is a failed run at the time it was due."""
+async def _slots(world: World) -> dict[str, Slot]:
+    return {name: Slot.parse(document) for name, (document, _) in (await world.store.find("state/")).items()}
+
+
+async def _heartbeats(plan: Plan, world: World, slots: Mapping[str, Slot], now: float) -> bool:
+    """A heartbeat that stayed away is a failed run at the time it was due. Whether there was one."""
+    pairs = []
     for check in plan.checks.values():
         if not check.passive or check.paused:
             continue
-        state = Slot.parse((await world.store.read(key(slot_of(check.id, plan.of), plan.of)))[0]).check(check.id)
+        state = slots.get(key(slot_of(check.id, plan.of), plan.of), Slot()).check(check.id)
         location = Setting(plan, tuple(world.locations)).expected(check)
         gone = missed(check, state, location[0], now) if state is not None and location else None
         if gone is not None:
             run, because = gone
             age = Duration(now - run.at + check.every)
             seen = Observation(facts={"age": age}, fault=Fault("timeout.response", because))
-            document = judge(check, run, seen).document()
-            await settle(plan, world, await report(plan, world, run.location, [(run, check, document)], now))
+            pairs.append((run, check, marked(plan, check, run, judge(check, run, seen).document())))
+    for place in {run.location for run, _, _ in pairs}:
+        of = [pair for pair in pairs if pair[0].location == place]
+        await settle(plan, world, await report(plan, world, place, of, now))
+    return bool(pairs)
