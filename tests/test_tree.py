@@ -2,9 +2,12 @@
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 MEGABYTE = 1_048_576
@@ -79,3 +82,21 @@ def test_locks_are_by_hash_and_agree() -> None:
         for name, version in blocks:
             pins.setdefault(name, set()).add(version)
     assert {name: versions for name, versions in pins.items() if len(versions) > 1} == {}
+
+
+def test_locks_hold_what_the_project_asks_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    groups = project["dependency-groups"]
+    asked = {
+        "requirements.txt": project["project"]["dependencies"],
+        "requirements-build.txt": groups["build"],
+        "requirements-dev.txt": [*project["project"]["dependencies"], *groups["build"], *groups["test"], *groups["lint"]],
+    }
+    found = []
+    for lock, lines in asked.items():
+        pins = dict(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / lock).read_text(), re.MULTILINE))
+        for line in lines:
+            wanted = Requirement(line)
+            if pins.get(canonicalize_name(wanted.name), "0") not in wanted.specifier:
+                found.append(f"{lock} has no {line}: run `make lock`")
+    assert found == []
