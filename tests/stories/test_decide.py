@@ -132,6 +132,16 @@ async def test_a_child_confirmed_first_waits_for_a_parent_that_is_failing_too(st
     assert alone.alerts[-1] == "4m opened critical quote -> oncall, chat"  # a blip of the parent delays it, no more
 
 
+async def test_a_parent_that_takes_long_to_confirm_delays_two_periods_at_most(story: Story) -> None:
+    told = await story(
+        """
+        resolver@dublin P P F F F F F F
+        quote@dublin    P P F F F F F F """,
+        checks={"quote": {"depends_on": ["resolver"]}, "resolver": {"confirm": {"runs": 6}}},
+    )
+    assert told.alerts == ["5m opened critical quote -> oncall, chat", "7m opened critical resolver -> oncall, chat"]
+
+
 async def test_a_parent_down_in_one_location_explains_that_location(story: Story) -> None:
     told = await story(
         """
