@@ -16,7 +16,7 @@ from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator
 
 from probes.channels.delivery.request import ONE_OR_MANY, REFERENCE, Channel, Http, SecretText, refer, refers
 from probes.channels.delivery.words import cut
-from probes.core.address import refusal
+from probes.core.address import literal, public, screen
 from probes.core.alert import Alert, Subject
 from probes.core.kind import Shape
 from probes.core.shapes import complain
@@ -79,12 +79,13 @@ def check_url(url: str, *, private: bool) -> None:
         raise complain("secret-reference", "credentials do not belong in an address", "use `headers` and ${{ secret.NAME }}")
     if parts.scheme == "http" and not private:
         raise complain("url", "alerts over plain http can be read on the way", f"write https, or {_OWN}")
-    try:
-        reason = refusal(host, private=private)
-    except ValueError:
-        reason = "is a loopback address" if host == "localhost" and not private else None
+    reason = None
+    if literal(host):
+        reason = screen(host, loopback=True) if private else public(host)
+    elif host == "localhost" and not private:
+        reason = "localhost is this machine"
     if reason:
-        raise complain("ssrf", f"a webhook may not be sent there: {host} {reason}", None if private else f"write {_OWN}")
+        raise complain("ssrf", f"a webhook may not be sent there: {reason}", None if private else f"write {_OWN}")
 
 
 def message(alert: Alert, config: Config, now: float) -> Http:

@@ -31,7 +31,7 @@ from probes.kinds.wire.failure import Failed, failed, system
 from probes.kinds.wire.look import Look, look
 from probes.kinds.wire.names import literal
 from probes.kinds.wire.nameserver import Malformed, Outcome, Reply, Server, Silence
-from probes.kinds.wire.screen import screen
+from probes.core.address import screen
 
 Type = Literal["A", "AAAA", "CNAME", "MX", "NS", "TXT", "SRV", "SOA", "CAA", "PTR"]
 TYPES: Final = ("A", "AAAA", "CNAME", "MX", "NS", "TXT", "SRV", "SOA", "CAA", "PTR")

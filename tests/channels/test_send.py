@@ -258,7 +258,7 @@ async def test_every_address_of_a_name_is_screened(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_a, **_k: rows)
     delivery = await send("webhook", {"url": "https://hooks.example.com/"}, alert(), NOW)
     assert delivery.outcome == "permanent"
-    assert "hooks.example.com (10.0.0.1): it is not a public address" in delivery.detail
+    assert "hooks.example.com: 10.0.0.1 is not a public address" in delivery.detail
 
 
 async def test_the_address_that_was_screened_is_the_one_connected_to(monkeypatch):

@@ -28,7 +28,7 @@ from pydantic import ValidationError
 
 from probes.channels.delivery.request import FILLED, Channel, Http, Line, Mail
 from probes.channels.delivery.words import plain
-from probes.core.address import refusal
+from probes.core.address import public, screen
 from probes.core.alert import Alert, Delivery
 from probes.core.secret import scrub
 
@@ -281,12 +281,10 @@ async def _connected(request: Mail) -> socket.socket:
 async def screened(host: str, port: int, *, private: bool) -> list[str]:
     """The addresses of the name that may be visited, in the resolver's order. Raises Refused when there are only others."""
     addresses = await _resolve(host, port)
-    reasons = {address: refusal(address, private=private) for address in addresses}
+    reasons = {address: screen(address, loopback=True) if private else public(address) for address in addresses}
     allowed = [address for address, reason in reasons.items() if reason is None]
     if reasons and not allowed:
-        address, reason = next(iter(reasons.items()))
-        shown = host if address == host else f"{host} ({address})"
-        raise Refused(f"nothing is sent to {shown}: it {reason}")
+        raise Refused(f"nothing is sent to {host}: {next(iter(reasons.values()))}")
     return allowed
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 from probes.kinds.wire import certificate, resolver
 from probes.kinds.wire.failure import Failed, failed, late
 from probes.kinds.wire.link import Expired, Link, connect
-from probes.kinds.wire.screen import screen
+from probes.core.address import screen
 from probes.kinds.wire.secure import Secure
 
 Family = Literal["any", 4, 6]
