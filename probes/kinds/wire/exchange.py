@@ -18,7 +18,7 @@ from probes import __version__
 from probes.core.units import Size
 from probes.kinds.wire import content, trust
 from probes.kinds.wire.failure import Failed, failed
-from probes.kinds.wire.http1 import REDIRECTS
+from probes.kinds.wire.http1 import REDIRECTS, Pause
 from probes.kinds.wire.look import Look
 from probes.kinds.wire.transport import Exchange, Transport, fault_of
 from probes.kinds.wire.trust import Policy
@@ -282,7 +282,7 @@ def _note_head(seen: Look, status: int, reason: str, headers: httpx.Headers) -> 
 
 
 async def _note_body(seen: Look, exchange: Exchange, response: httpx.Response) -> None:
-    kind = response.headers.get("content-type")
+    kind, pause = response.headers.get("content-type"), Pause()
     if exchange.reply is None:
         raw = body = response.content
     else:
@@ -293,7 +293,9 @@ async def _note_body(seen: Look, exchange: Exchange, response: httpx.Response) -
         body = await content.decode(raw, encodings)
         seen.facts["http_version"] = exchange.reply.version
     seen.facts["size"] = Size(len(raw))
+    await pause()
     text = content.read(body, kind)
+    await pause()
     seen.facts["body"] = content.parse(text, kind)
     if text:
         seen.evidence["body"] = content.snippet(text)

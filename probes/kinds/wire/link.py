@@ -2,7 +2,7 @@
 
 Our own clock is read only right before our own sends. All marks are :func:`time.monotonic` seconds: the kernel's stamp (real time)
 is used as an age, the difference to the real time at the moment of reading, so a clock that is set meanwhile is noticed. When
-segments queue up while we are late, the kernel keeps the last one's stamp: the end is exact, the first byte may seem as late as that.
+segments queue up while we are late, the kernel keeps the last one's stamp: the end is exact, the first byte may seem late by that.
 """
 
 from __future__ import annotations

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from probes.core.address import screen
 from probes.core.shapes import complain
 from probes.kinds.wire.failure import Failed
 from probes.kinds.wire.names import literal
-from probes.core.address import screen
 
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _ADDRESS: Final = re.compile(r"(?:\[([^\[\]]+)\]|([^:/\s\[\]@]+)):(\d{1,5})")

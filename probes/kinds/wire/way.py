@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, Literal
 
+from probes.core.address import screen
 from probes.kinds.wire import certificate, resolver
 from probes.kinds.wire.failure import Failed, failed, late
 from probes.kinds.wire.link import Expired, Link, connect
-from probes.core.address import screen
 from probes.kinds.wire.secure import Secure
 
 Family = Literal["any", 4, 6]
