@@ -47,7 +47,7 @@ class Changes:
         backlog = _Backlog()
         self._backlogs.add(backlog)
         try:
-            while not self._over:
+            while backlog.names or not self._over:
                 await backlog.woken.wait()
                 backlog.woken.clear()
                 names, backlog.names = backlog.names, {}

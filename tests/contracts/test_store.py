@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.worlds import MemoryStore
 
 from probes.local.store import SQLite
 from probes.ports import Conflict, Entry, Store
+from tests.worlds import MemoryStore
 
 FOREVER = 10.0 * 365 * 86400
 
