@@ -308,8 +308,8 @@ def _cli(main: click.Command) -> str:
     return text + "".join(_commands(main, "probes"))
 
 
-def _commands(command: click.Command, name: str) -> Iterator[str]:
-    context = click.Context(command, info_name=name)
+def _commands(command: click.Command, name: str, above: click.Context | None = None) -> Iterator[str]:
+    context = click.Context(command, above, name, **command.context_settings)  # what is above says how help is asked for
     usage = " ".join(command.collect_usage_pieces(context))
     yield f"## {name}\n\n```text\n{name} {usage}\n```\n\n{_prose(command.help or command.short_help or '')}\n\n"
     rows = []
@@ -322,7 +322,7 @@ def _commands(command: click.Command, name: str) -> Iterator[str]:
         for verb in command.list_commands(context):
             inner = command.get_command(context, verb)
             if inner is not None and not inner.hidden:
-                yield from _commands(inner, f"{name} {verb}")
+                yield from _commands(inner, f"{name} {verb}", context)
 
 
 def _prose(text: str) -> str:
