@@ -21,6 +21,7 @@ import dns.reversename
 import dns.rrset
 from pydantic import AfterValidator, Field
 
+from probes.core.address import screen
 from probes.core.fault import Fault
 from probes.core.kind import Context, Fact, Kind, Shape
 from probes.core.result import Observation
@@ -31,7 +32,6 @@ from probes.kinds.wire.failure import Failed, failed, system
 from probes.kinds.wire.look import Look, look
 from probes.kinds.wire.names import literal
 from probes.kinds.wire.nameserver import Malformed, Outcome, Reply, Server, Silence
-from probes.core.address import screen
 
 Type = Literal["A", "AAAA", "CNAME", "MX", "NS", "TXT", "SRV", "SOA", "CAA", "PTR"]
 TYPES: Final = ("A", "AAAA", "CNAME", "MX", "NS", "TXT", "SRV", "SOA", "CAA", "PTR")
