@@ -73,6 +73,7 @@ async def _overview(request: Request, name: str | None) -> Response:
         **overview.overview(plan, items, incidents, name, rows=request.query_params.get("view") == "rows"),
         "monitor": overview.monitor(service, items, incidents, now),
         "most_cards": MOST_CARDS,
+        "again": request.app.state.memo.again,
     }
     return await page(request, "fleet.html", context)
 
@@ -185,6 +186,7 @@ async def page(request: Request, template: str, context: Mapping[str, Any], stat
         "pulse": service.pulse,
         "stalled": now - service.pulse > STALLED,
         "now": now,
+        "again": 0.0,
         "form_token": request.scope.get("probes.form_token", ""),
         "notice": NOTICES.get(request.query_params.get("notice", "")),
         "asset": address,

@@ -15,7 +15,7 @@ import yaml
 from probes import pipeline
 from probes.channels import CHANNELS
 from probes.core.check import Check
-from probes.core.compile import compile  # noqa: A004 - the verb of the house
+from probes.core.compile import compile
 from probes.core.diagnostics import Problem
 from probes.core.fault import Fault
 from probes.core.judge import judge
