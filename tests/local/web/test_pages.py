@@ -169,6 +169,22 @@ async def test_evidence_is_shown_and_masked(client: httpx.AsyncClient) -> None:
     assert "application/json" in page
 
 
+async def test_a_young_check_is_not_lost_in_a_long_range(client: httpx.AsyncClient) -> None:
+    chosen = re.compile(r'href="\?range=(\w+)" aria-current')
+    assert chosen.findall((await client.get("/checks/search")).text) == ["1h"], "an hour is all that has happened"
+    assert chosen.findall((await client.get("/checks/search?range=7d")).text) == ["7d"]
+    assert chosen.findall((await client.get("/checks/search?range=99y")).text) == ["1h"]
+    assert chosen.findall((await client.get("/checks/gift-cards")).text) == ["15m"]
+
+
+async def test_an_incident_about_a_location_leads_to_no_check(serving: Serving, client: httpx.AsyncClient) -> None:
+    found = {one.check: one for one in await view.incidents(serving.plan, serving.world)}
+    page = await client.get(f"/incidents/{found['@dublin'].id}")
+    assert page.status_code == 200
+    assert "/checks/@dublin" not in page.text
+    assert "not a check of this plan" in page.text
+
+
 async def test_the_check_says_what_it_is(client: httpx.AsyncClient) -> None:
     page = Reader((await client.get("/checks/place-an-order")).text)
     for said in (
