@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from urllib.parse import quote
 
@@ -11,6 +12,7 @@ import pytest
 
 from probes import pipeline, view
 from probes.core.diagnostics import Problem
+from probes.local.web import overview
 from tests.local.web.fleets import HOSTILE, RUNBOOK, Serving, configuration, lived, plan_of
 
 VOID = {"meta", "link", "input", "br", "img"}
@@ -286,3 +288,18 @@ def _app(serving: Serving) -> httpx.ASGITransport:
     from probes.local.web import app
 
     return app(serving)  # type: ignore[return-value]  # httpx types ASGI loosely
+
+
+async def test_a_location_that_sees_nothing_is_not_well(serving: Serving) -> None:
+    items = await view.fleet(serving.plan, serving.world)
+    well = {place["name"]: place["status"] for place in overview.places(items)}
+    assert well == {"dublin": "up", "virginia": "up", "sydney": "up"}
+    blind = [
+        replace(
+            item, locations=tuple(replace(one, status="unknown") if one.location == "sydney" else one for one in item.locations)
+        )
+        for item in items
+    ]
+    seen = {place["name"]: (place["status"], place["words"]) for place in overview.places(blind)}
+    assert seen["sydney"] == ("unknown", "knows of no check")
+    assert seen["dublin"][0] == "up"

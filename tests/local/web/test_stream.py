@@ -114,3 +114,19 @@ async def test_a_fleet_that_is_slow_to_read_is_read_seldom_and_the_page_comes_ba
     serving.plan = replace(serving.plan, digest="another")
     await memo.fleet()
     assert readings == 3, "another plan is another fleet"
+
+
+async def test_the_service_is_let_go_of_with_a_change_in_hand(serving: Serving) -> None:
+    held = serving.changes()
+    service = replace(serving)
+    service.changes = lambda: held  # type: ignore[method-assign]  # held here, so that no garbage collection closes it
+    lines = stream(service, gather=0.0)
+    await anext(lines)
+    coming = asyncio.ensure_future(anext(lines))
+    await told_to(serving)
+    serving.tell("runs/a")
+    await coming
+    serving.tell("runs/b")
+    await asyncio.sleep(0.01)
+    await lines.aclose()  # type: ignore[attr-defined]
+    assert serving.told == []
