@@ -100,6 +100,7 @@ async def check(request: Request) -> Response:
         "check": subject,
         "item": item,
         "ungrouped": UNGROUPED,
+        "group_title": service.plan.groups.get(subject.group or "", subject.group or UNGROUPED),
         "runbook": _link(subject.runbook),
         "range": seen.range,
         "ranges": RANGES,

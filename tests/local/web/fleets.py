@@ -78,7 +78,11 @@ def configuration(count: int = 40, hostile: bool = True, locations: tuple[str, .
             "secrets": {"API_TOKEN": "env:API_TOKEN"},
             "defaults": {"every": "1m", "timeout": "10s", "locations": list(locations), "owner": "team-platform"},
             "groups": {
-                name: {"owner": f"team-{name}", **({"slo": "99.9% over 30d", "runbook": RUNBOOK} if name == "checkout" else {})}
+                name: {
+                    "owner": f"team-{name}",
+                    **({"slo": "99.9% over 30d", "runbook": RUNBOOK} if name == "checkout" else {}),
+                    **({"name": "Names & certificates"} if name == "edge" else {}),
+                }
                 for name in groups
             },
             "checks": checks,

@@ -113,6 +113,12 @@ async def test_the_fleet_says_what_is_wrong_first_and_counts_everything(client: 
     assert "status was 503" in page or "no response within 10s" in page
 
 
+async def test_a_group_is_called_by_its_name(client: httpx.AsyncClient) -> None:
+    fleet = Reader((await client.get("/")).text)
+    assert "Names & certificates" in fleet.words
+    assert "/groups/edge" in [link.get("href") for link in fleet.of("a")]
+
+
 async def test_unknown_and_paused_are_never_green(serving: Serving, client: httpx.AsyncClient) -> None:
     text = (await client.get("/")).text
     rows = dict(re.findall(r'<tr role="row" id="check-([\w-]+)" class="(\w+)"', text))
