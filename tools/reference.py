@@ -65,6 +65,7 @@ SECTIONS = {
     "maintenance": "planned windows in which nobody is told",
     "metrics": "how much is recorded as metrics",
     "events": "`failed`: the bus carries failed runs; `all`: good ones as well",
+    "scripts": "`allowed`: checks may run Python functions of files beside this one ([`script`](kinds.md#script)); off without it",
 }
 
 
@@ -217,7 +218,11 @@ def _kinds(kinds: Mapping[str, Kind]) -> str:
     text = "# Kinds\n\nA kind is the sort of probe a check uses. A check has exactly one of these keys, in its short or its long form.\n\n"
     for name, kind in sorted(kinds.items()):
         definitions = kind.target.model_json_schema()
-        text += f"## {name}\n\n{kind.summary}\n\n```yaml\n{name}: {kind.example}\n```\n\n"
+        block = f"{name}: {kind.example}"
+        if kind.switch is not None:
+            block = f"{kind.switch}: allowed\nchecks:\n  example:\n    {block}"
+        text += f"## {name}\n\n{kind.summary}\n\n```yaml\n{block}\n```\n\n"
+        text += "".join(f"{reason[:1].upper()}{reason[1:]}.\n\n" for reason in kind.not_on.values())
         text += f"The long form of `{name}`. {_summary(definitions)}{_keys(definitions, name)}"
         for inner, definition in definitions.get("$defs", {}).items():
             text += f"### {inner} of {name}\n\n{_summary(definition)}{_keys(definition, name)}"
