@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Final, Literal, Self
 
 import httpx
@@ -12,9 +13,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from probes.core.kind import Context, Fact, Kind, Shape
 from probes.core.result import Observation
 from probes.core.shapes import complain
+from probes.kinds.wire import oauth
+from probes.kinds.wire.auth import Auth
 from probes.kinds.wire.exchange import METHODS, Plain, follow
 from probes.kinds.wire.look import Look, look
-from probes.kinds.wire.target import HeaderText, Text, pending, permitted, plain
+from probes.kinds.wire.target import HeaderText, KeyText, Text, Url, pending, plain
 from probes.kinds.wire.trust import Policy
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -24,25 +27,6 @@ _OURS: Final = {"connection", "content-length", "transfer-encoding", "upgrade", 
 def _method(text: str) -> str:
     if not pending(text) and text not in METHODS:
         raise complain("value", f"there is no method {text}", f"write one of {', '.join(METHODS)}")
-    return text
-
-
-def _url(text: str) -> str:
-    if pending(text):
-        return text
-    try:
-        url = httpx.URL(text)
-    except httpx.InvalidURL as error:
-        raise complain("url", f"{text!r} is not a URL: {error}") from None
-    if url.scheme not in ("http", "https") or not url.host:
-        raise complain("url", f"{text!r} is not a URL to probe: it needs http:// or https:// and a host")
-    if url.port is not None and not 1 <= url.port <= 65535:
-        raise complain("url", f"{url.port} is not a port: ports are 1 to 65535")
-    if url.userinfo:
-        raise complain("url", "a URL may not hold a user or a password, for it is shown", "write them under `auth: {basic: ...}`")
-    if re.search(r"[\s\x00-\x1f\x7f]", text):
-        raise complain("url", "a URL cannot hold spaces or control characters", "write a space as %20")
-    permitted(url.host)
     return text
 
 
@@ -60,48 +44,20 @@ def _version(value: Any) -> Any:
     return str(value) if isinstance(value, float) else value
 
 
-class Basic(Shape):
-    """User and password (RFC 7617)."""
-
-    user: Text = Field(description="the user's name")
-    password: Text = Field(description="a secret, as a rule")
-
-
-class Auth(Shape):
-    """Credentials for the ``authorization`` header: one of the two."""
-
-    basic: Basic | None = Field(None, description="user and password")
-    bearer: HeaderText | None = Field(None, description="a token")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known(cls, data: Any) -> Any:
-        for name in ("digest", "ntlm", "kerberos", "negotiate", "oauth2", "aws", "sigv4"):
-            if isinstance(data, Mapping) and name in data:
-                raise complain("not-here", f"`{name}` authentication is not done here; basic and bearer are")
-        return data
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if (self.basic is None) == (self.bearer is None):
-            raise complain("value", "`auth` needs either `basic` or `bearer`")
-        return self
-
-
 class Target(Shape):
     """One HTTP request, and how far to follow its redirects."""
 
     method: Annotated[str, AfterValidator(_method)] = Field("GET", description="GET, HEAD, POST ...")
-    url: Annotated[str, AfterValidator(_url)] = Field(description="http:// or https://")
+    url: Url = Field(description="http:// or https://")
     headers: dict[Annotated[str, AfterValidator(_name)], HeaderText] = Field({}, description="request headers")
     query: dict[str, Text] = Field({}, description="added to the query of the URL")
     body: Annotated[str, BeforeValidator(plain)] | None = Field(None, description="request body as text")
     payload: Any = Field(None, alias="json", description="request body as JSON data")
     form: dict[str, Text] | None = Field(None, description="request body as a form")
-    auth: Auth | None = Field(None, description="basic or bearer credentials")
+    auth: Auth | None = Field(None, description="credentials: basic, bearer, oauth2 or aws")
     ca: str | None = Field(None, description="file or PEM text of the trust anchors, in place of the system's")
     client_cert: str | None = Field(None, description="client certificate: file or PEM text")
-    client_key: str | None = Field(None, description="its key: file or PEM text")
+    client_key: KeyText | None = Field(None, description="its key: file or PEM text")
     verify: bool = Field(True, description="false: any certificate will do")
     redirects: Annotated[int, Field(ge=0, le=20)] | Literal["none"] = Field(10, description="how many are followed")
     http_version: Annotated[Literal["auto", "1.0", "1.1"], BeforeValidator(_version)] = Field(
@@ -128,7 +84,7 @@ class Target(Shape):
         return self
 
     def resolved(self) -> Plain:
-        """The request with everything worked out."""
+        """The request with everything worked out, but for a token that must be fetched."""
         return Plain(
             method=self.method,
             url=self.url,
@@ -140,10 +96,20 @@ class Target(Shape):
             form=None if self.form is None else dict(self.form),
             basic=(self.auth.basic.user, self.auth.basic.password) if self.auth and self.auth.basic else None,
             bearer=self.auth.bearer if self.auth else None,
+            key=self.auth.aws.key() if self.auth and self.auth.aws else None,
             policy=Policy(self.ca, self.client_cert, self.client_key, self.verify, ("http/1.1",)),
             redirects=0 if self.redirects == "none" else self.redirects,
             version="1.0" if self.http_version == "1.0" else "1.1",
             family=self.family,
+        )
+
+    def client(self) -> oauth.Client | None:
+        """Who fetches a token for it, if it needs one."""
+        wanted = self.auth.oauth2 if self.auth else None
+        if wanted is None:
+            return None
+        return oauth.Client(
+            wanted.url, wanted.client_id, wanted.client_secret, wanted.scope, wanted.audience, in_body=wanted.send == "body"
         )
 
 
@@ -165,9 +131,16 @@ async def exchange(target: Target, context: Context, cookies: httpx.Cookies | No
 
     Never raises, but for cancellation.
     """
+    client = target.client()
 
     async def probe(seen: Look) -> None:
-        await follow(target.resolved(), seen, cookies)
+        plain = target.resolved()
+        if client is not None:
+            seen.token = await oauth.token(client, plain, seen)
+            plain = replace(plain, bearer=seen.token)
+        await follow(plain, seen, cookies)
+        if client is not None and seen.facts.get("status") == 401:
+            oauth.forget(client, context)
 
     return await look(context, probe)
 

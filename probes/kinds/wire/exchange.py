@@ -7,7 +7,7 @@ import json
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -20,6 +20,7 @@ from probes.kinds.wire import content, trust
 from probes.kinds.wire.failure import Failed, failed
 from probes.kinds.wire.http1 import REDIRECTS, Pause
 from probes.kinds.wire.look import Look
+from probes.kinds.wire.sigv4 import Key, sign
 from probes.kinds.wire.transport import Exchange, Transport, fault_of
 from probes.kinds.wire.trust import Policy
 from probes.kinds.wire.way import Family, Way
@@ -104,6 +105,7 @@ class Plain:
     form: Mapping[str, str] | None
     basic: tuple[str, str] | None
     bearer: str | None
+    key: Key | None
     policy: Policy
     redirects: int
     version: str
@@ -128,6 +130,9 @@ class _Request:
             self.headers["authorization"] = f"Basic {token}"
         elif plain.bearer is not None:
             self.headers["authorization"] = f"Bearer {plain.bearer}"
+        self.policy, self.key = plain.policy, plain.key
+        if plain.key is not None and b"+" in self.url.query:  # AWS reads a plus as a plus
+            self.url = self.url.copy_with(query=self.url.query.replace(b"+", b"%20"))
 
     def build(self, cookies: httpx.Cookies | None, exchange: Exchange) -> httpx.Request:
         headers = {"user-agent": AGENT, "accept": "*/*", "accept-encoding": content.ACCEPTED} | self.headers
@@ -137,6 +142,9 @@ class _Request:
             raise failed("probe.internal", f"this request cannot be sent: {error}") from error
         if cookies is not None:
             cookies.set_cookie_header(request)
+        if self.key is not None:
+            path, sent = self.url.raw_path.decode("ascii"), dict(request.headers.items())
+            request.headers.update(sign(self.key, self.method, path, sent, self.body or b""))
         return request
 
     def redirect(self, status: int, location: str) -> None:
@@ -162,10 +170,11 @@ class _Request:
         if _origin(there) != _origin(self.url):  # what was configured is for the origin that was configured
             kept = self.headers.get("content-type") if self.body is not None else None
             self.headers = {} if kept is None else {"content-type": kept}
+            self.policy, self.key = replace(self.policy, certificate=None, key=None), None
         self.url = there.copy_with(userinfo=b"")
 
     def _secretive(self) -> bool:
-        return self.plain.policy.certificate is not None or any(name not in _HARMLESS for name in self.headers)
+        return self.policy.certificate is not None or self.key is not None or any(name not in _HARMLESS for name in self.headers)
 
 
 def _body(plain: Plain) -> tuple[bytes | None, str | None]:
@@ -207,7 +216,7 @@ async def follow(plain: Plain, seen: Look, cookies: httpx.Cookies | None = None)
     hops: list[dict[str, Any]] = []
     visited: set[tuple[str, str, str]] = set()
     while True:
-        context = trust.context(plain.policy, seen.context.base) if request.url.scheme == "https" else None
+        context = trust.context(request.policy, seen.context.base) if request.url.scheme == "https" else None
         if not hops:
             seen.restart()
         way = seen.way(plain.family)
@@ -219,7 +228,7 @@ async def follow(plain: Plain, seen: Look, cookies: httpx.Cookies | None = None)
             raise failed("redirect.loop", f"the redirects go in a circle: {here} again after {len(hops)}")
         visited.add(step)
         seen.evidence["url"] = here
-        seen.facts |= {"url": here, "redirects": len(hops)}
+        seen.facts |= {"url": seen.hide(here), "redirects": len(hops)}
         started = time.monotonic()
         try:
             # As httpx's own send, without what it would do about redirects and cookies; it is also where respx steps in.
@@ -272,7 +281,7 @@ def _texts(exchange: Exchange) -> httpx.Headers:
 
 def _note_head(seen: Look, status: int, reason: str, headers: httpx.Headers) -> None:
     seen.facts["status"] = status
-    names = dict(headers.items())
+    names = seen.hide(dict(headers.items()))
     seen.facts["header"] = names
     seen.evidence["response"] = {
         "status": f"{status} {content.snippet(reason, 100)}".strip(),
@@ -294,7 +303,7 @@ async def _note_body(seen: Look, exchange: Exchange, response: httpx.Response) -
         seen.facts["http_version"] = exchange.reply.version
     seen.facts["size"] = Size(len(raw))
     await pause()
-    text = content.read(body, kind)
+    text = seen.hide(content.read(body, kind))
     await pause()
     seen.facts["body"] = content.parse(text, kind)
     if text:
