@@ -17,8 +17,10 @@ from probes.kinds.wire import oauth
 from probes.kinds.wire.auth import Auth
 from probes.kinds.wire.exchange import METHODS, Plain, follow
 from probes.kinds.wire.look import Look, look
-from probes.kinds.wire.target import HeaderText, KeyText, Text, Url, pending, plain
+from probes.kinds.wire.proxy import Proxy
+from probes.kinds.wire.target import HeaderText, KeyText, SecretText, Text, pending, plain
 from probes.kinds.wire.trust import Policy
+from probes.kinds.wire.url import Url, web
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OURS: Final = {"connection", "content-length", "transfer-encoding", "upgrade", "te", "expect"}
@@ -44,6 +46,43 @@ def _version(value: Any) -> Any:
     return str(value) if isinstance(value, float) else value
 
 
+def _gate(text: str) -> str:
+    if pending(text):
+        return text
+    scheme = text.partition("://")[0].lower()
+    if scheme in ("https", "socks", "socks4", "socks4a", "socks5", "socks5h"):
+        raise complain("not-here", f"a proxy is spoken to by http:// here, not by {scheme}://", "write http://proxy.example:3128")
+    if "@" in text:
+        raise complain("url", "a URL may not hold a user or a password", "write proxy: {url: ..., user: ..., password: ...}")
+    url = httpx.URL(web(text))
+    if url.raw_path != b"/":
+        raise complain("url", "the URL of a proxy is a host and a port, without a path", "write http://proxy.example:3128")
+    return text
+
+
+class Gate(Shape):
+    """An HTTP proxy, and what it wants of us."""
+
+    url: Annotated[str, AfterValidator(_gate)] = Field(description="http://host:port")
+    user: Text | None = Field(None, description="the user's name")
+    password: SecretText | None = Field(None, description="a secret: ${{ secret.NAME }}")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.user is None) != (self.password is None):
+            raise complain("value", "`user` and `password` of a proxy go together")
+        return self
+
+    def proxy(self) -> Proxy:
+        """The proxy with everything worked out."""
+        url = httpx.URL(self.url)
+        return Proxy(url.raw_host.decode("ascii").strip("[]"), url.port or 80, self.user, self.password)
+
+
+def _gated(value: Any) -> Any:
+    return {"url": value} if isinstance(value, str) else value
+
+
 class Target(Shape):
     """One HTTP request, and how far to follow its redirects."""
 
@@ -63,14 +102,10 @@ class Target(Shape):
     http_version: Annotated[Literal["auto", "1.0", "1.1"], BeforeValidator(_version)] = Field(
         "auto", description="`1.0` for servers that know nothing newer"
     )
+    proxy: Annotated[Gate, BeforeValidator(_gated, json_schema_input_type=str | Gate)] | None = Field(
+        None, description="an HTTP proxy to go through: http://host:port"
+    )
     family: Literal["any", 4, 6] = Field("any", description="4 or 6: only that IP version")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known(cls, data: Any) -> Any:
-        if isinstance(data, Mapping) and "proxy" in data:
-            raise complain("not-here", "probes do not go through a proxy: it would be the proxy's time that is measured")
-        return data
 
     @model_validator(mode="after")
     def _together(self) -> Self:
@@ -98,6 +133,7 @@ class Target(Shape):
             bearer=self.auth.bearer if self.auth else None,
             key=self.auth.aws.key() if self.auth and self.auth.aws else None,
             policy=Policy(self.ca, self.client_cert, self.client_key, self.verify, ("http/1.1",)),
+            proxy=self.proxy.proxy() if self.proxy else None,
             redirects=0 if self.redirects == "none" else self.redirects,
             version="1.0" if self.http_version == "1.0" else "1.1",
             family=self.family,
@@ -164,11 +200,12 @@ KIND = Kind(
         "total": Fact("duration", "from the start of resolve to the end, our own cost included"),
         "resolve": Fact("duration", "the name was looked up; 0 for an address or a remembered name"),
         "connect": Fact("duration", "the connection was opened (TCP)"),
+        "tunnel": Fact("duration", "the part of connect that a proxy took to reach the host; only https through a proxy has it"),
         "tls": Fact("duration", "the TLS handshake"),
         "wait": Fact("duration", "from the request's first byte sent to the response's first byte"),
         "receive": Fact("duration", "from the response's first byte to its last"),
         "size": Fact("size", "bytes of the body as sent, before decoding"),
-        "ip": Fact("text", "address that answered"),
+        "ip": Fact("text", "address that answered; the proxy's, where one is used"),
         "family": Fact("number", "4 or 6"),
         "redirects": Fact("number", "redirects that were followed"),
         "url": Fact("text", "URL that answered, after redirects"),

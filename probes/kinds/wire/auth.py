@@ -9,7 +9,8 @@ from pydantic import AfterValidator, Field, model_validator
 from probes.core.kind import Shape
 from probes.core.shapes import complain
 from probes.kinds.wire.sigv4 import Key
-from probes.kinds.wire.target import HeaderText, SecretHeader, SecretText, Text, Url, pending
+from probes.kinds.wire.target import HeaderText, SecretHeader, SecretText, Text, pending
+from probes.kinds.wire.url import Url
 
 _NOT_HERE: Final = ("digest", "ntlm", "kerberos", "negotiate", "hawk")
 

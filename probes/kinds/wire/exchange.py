@@ -15,11 +15,12 @@ from urllib.parse import urlencode
 import httpx
 
 from probes import __version__
-from probes.core.units import Size
+from probes.core.units import Duration, Size
 from probes.kinds.wire import content, trust
 from probes.kinds.wire.failure import Failed, failed
 from probes.kinds.wire.http1 import REDIRECTS, Pause
 from probes.kinds.wire.look import Look
+from probes.kinds.wire.proxy import Proxy
 from probes.kinds.wire.sigv4 import Key, sign
 from probes.kinds.wire.transport import Exchange, Transport, fault_of
 from probes.kinds.wire.trust import Policy
@@ -107,6 +108,7 @@ class Plain:
     bearer: str | None
     key: Key | None
     policy: Policy
+    proxy: Proxy | None
     redirects: int
     version: str
     family: Family
@@ -220,6 +222,7 @@ async def follow(plain: Plain, seen: Look, cookies: httpx.Cookies | None = None)
         if not hops:
             seen.restart()
         way = seen.way(plain.family)
+        way.proxy = plain.proxy
         exchange = Exchange(way, context, plain.version, follow=plain.redirects > 0)
         outgoing = request.build(cookies, exchange)
         here = shown(request.url)
@@ -239,7 +242,7 @@ async def follow(plain: Plain, seen: Look, cookies: httpx.Cookies | None = None)
                 _note_head(seen, exchange.reply.status, exchange.reply.reason, _texts(exchange))
                 seen.facts["size"] = Size(len(exchange.reply.body))
                 seen.evidence["body"] = content.snippet(bytes(exchange.reply.body[:1200]).decode("utf-8", "replace"))
-            _note_tls(seen, way)
+            _note_way(seen, way)
             raise Failed(fault_of(error)) from error
         if exchange.reply is None:  # another transport took the request, such as a mock
             await response.aread()
@@ -262,7 +265,7 @@ async def follow(plain: Plain, seen: Look, cookies: httpx.Cookies | None = None)
         _keep(cookies, response)
     _note_head(seen, response.status_code, response.reason_phrase, response.headers)
     await _note_body(seen, exchange, response)
-    _note_tls(seen, way)
+    _note_way(seen, way)
 
 
 def _keep(cookies: httpx.Cookies, response: httpx.Response) -> httpx.Cookies:
@@ -310,7 +313,12 @@ async def _note_body(seen: Look, exchange: Exchange, response: httpx.Response) -
         seen.evidence["body"] = content.snippet(text)
 
 
-def _note_tls(seen: Look, way: Way) -> None:
+def _note_way(seen: Look, way: Way) -> None:
+    if way.proxy is not None:
+        seen.evidence["proxy"] = {"address": way.proxy.where.removeprefix("the proxy "), "ip": way.ip}
+        if way.tunnel is not None:
+            seen.facts["tunnel"] = Duration(way.tunnel)
+            seen.evidence["proxy"]["tunnel_ms"] = round(way.tunnel * 1000, 3)
     found = way.certificate()
     if way.version is not None:
         seen.facts |= {"tls_version": way.version, "cipher": way.cipher}

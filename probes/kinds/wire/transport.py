@@ -94,12 +94,18 @@ class Transport(httpx.AsyncBaseTransport):
         headers = [
             (name, value) for name, value in request.headers.raw if name.lower() not in (b"connection", b"transfer-encoding")
         ]
-        sent = Request(request.method.encode("ascii"), url.raw_path, headers, body, exchange.version, exchange.follow)
+        path = url.raw_path
+        if exchange.way.proxy is not None and url.scheme == "http":  # a proxy is told the whole URL, and who we are
+            path = b"http://" + url.netloc + path
+            headers += exchange.way.proxy.credentials
+        sent = Request(request.method.encode("ascii"), path, headers, body, exchange.version, exchange.follow)
         way, context = exchange.way, exchange.context if url.scheme == "https" else None
         try:
             try:
                 channel = await way.go(url.raw_host.decode("ascii").strip("[]"), url.port or PORTS[url.scheme], context)
                 reply = await converse(channel, way, sent, exchange.replies)
+                if way.proxy is not None and reply.status == 407:
+                    raise way.proxy.refused(407, url.netloc.decode("ascii"))
             except Expired:
                 raise way.late() from None
             finally:
