@@ -41,8 +41,10 @@ def _name(text: str) -> str:
 
 
 def _version(value: Any) -> Any:
-    if value in (2, "2", "2.0", 3, "3"):
-        raise complain("not-here", f"HTTP/{value} is not spoken here yet: the probe speaks HTTP/1.0 and 1.1", "remove http_version")
+    if value in (3, "3"):
+        raise complain("not-here", "HTTP/3 is not spoken here: it goes over QUIC; HTTP/2, 1.1 and 1.0 are", "remove http_version")
+    if value in (2, "2.0") and not isinstance(value, bool):
+        return "2"
     return str(value) if isinstance(value, float) else value
 
 
@@ -99,8 +101,8 @@ class Target(Shape):
     client_key: KeyText | None = Field(None, description="its key: file or PEM text")
     verify: bool = Field(True, description="false: any certificate will do")
     redirects: Annotated[int, Field(ge=0, le=20)] | Literal["none"] = Field(10, description="how many are followed")
-    http_version: Annotated[Literal["auto", "1.0", "1.1"], BeforeValidator(_version)] = Field(
-        "auto", description="`1.0` for servers that know nothing newer"
+    http_version: Annotated[Literal["auto", "1.0", "1.1", "2"], BeforeValidator(_version)] = Field(
+        "auto", description="`2`: HTTP/2 or nothing; `auto` is 1.1, so that what is measured does not change when a server does"
     )
     proxy: Annotated[Gate, BeforeValidator(_gated, json_schema_input_type=str | Gate)] | None = Field(
         None, description="an HTTP proxy to go through: http://host:port"
@@ -120,6 +122,8 @@ class Target(Shape):
 
     def resolved(self) -> Plain:
         """The request with everything worked out, but for a token that must be fetched."""
+        version = "1.1" if self.http_version == "auto" else self.http_version
+        alpn = ("h2", "http/1.1") if version == "2" else ("http/1.1",)
         return Plain(
             method=self.method,
             url=self.url,
@@ -132,10 +136,10 @@ class Target(Shape):
             basic=(self.auth.basic.user, self.auth.basic.password) if self.auth and self.auth.basic else None,
             bearer=self.auth.bearer if self.auth else None,
             key=self.auth.aws.key() if self.auth and self.auth.aws else None,
-            policy=Policy(self.ca, self.client_cert, self.client_key, self.verify, ("http/1.1",)),
+            policy=Policy(self.ca, self.client_cert, self.client_key, self.verify, alpn),
             proxy=self.proxy.proxy() if self.proxy else None,
             redirects=0 if self.redirects == "none" else self.redirects,
-            version="1.0" if self.http_version == "1.0" else "1.1",
+            version=version,
             family=self.family,
         )
 
@@ -209,7 +213,7 @@ KIND = Kind(
         "family": Fact("number", "4 or 6"),
         "redirects": Fact("number", "redirects that were followed"),
         "url": Fact("text", "URL that answered, after redirects"),
-        "http_version": Fact("text", "1.0 or 1.1"),
+        "http_version": Fact("text", "1.0, 1.1 or 2"),
         "tls_version": Fact("text", "such as TLSv1.3"),
         "cipher": Fact("text", "cipher suite"),
         "expires_in": Fact("duration", "time until the certificate expires; negative when it has"),

@@ -44,7 +44,7 @@ def test_short_forms(text: str, long: dict[str, Any]) -> None:
         ({"url": "https://a.example", "headers": {"a": "b\r\nc: d"}}, "value"),
         ({"url": "https://a.example", "headers": {"Content-Length": "3"}}, "value"),
         ({"url": "https://a.example", "body": "a", "json": {}}, "value"),
-        ({"url": "https://a.example", "http_version": 2}, "not-here"),
+        ({"url": "https://a.example", "http_version": 3}, "not-here"),
         ({"url": "https://a.example", "proxy": "socks5://p.example"}, "not-here"),
         ({"url": "https://a.example", "auth": {"digest": {}}}, "not-here"),
         ({"url": "https://a.example", "auth": {}}, "value"),

@@ -175,6 +175,13 @@ class _Request:
             self.policy, self.key = replace(self.policy, certificate=None, key=None), None
         self.url = there.copy_with(userinfo=b"")
 
+    @property
+    def version(self) -> str:
+        """HTTP/2 in the clear is spoken only to the origin that was named: no other is known to understand it."""
+        first = _url(self.plain.url)
+        told = self.url.scheme == "https" or (self.plain.proxy is None and _origin(first) == _origin(self.url))
+        return self.plain.version if told or self.plain.version != "2" else "1.1"
+
     def _secretive(self) -> bool:
         return self.policy.certificate is not None or self.key is not None or any(name not in _HARMLESS for name in self.headers)
 
@@ -223,7 +230,7 @@ async def follow(plain: Plain, seen: Look, cookies: httpx.Cookies | None = None)
             seen.restart()
         way = seen.way(plain.family)
         way.proxy = plain.proxy
-        exchange = Exchange(way, context, plain.version, follow=plain.redirects > 0)
+        exchange = Exchange(way, context, request.version, follow=plain.redirects > 0)
         outgoing = request.build(cookies, exchange)
         here = shown(request.url)
         step = (request.method, str(request.url), outgoing.headers.get("cookie", ""))

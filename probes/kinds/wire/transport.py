@@ -14,12 +14,13 @@ from typing import Final
 import httpx
 
 from probes.core.fault import Fault
-from probes.kinds.wire import trust
-from probes.kinds.wire.failure import Failed
+from probes.kinds.wire import http2, trust
+from probes.kinds.wire.failure import Failed, failed
 from probes.kinds.wire.http1 import Reply, Request, converse
 from probes.kinds.wire.link import Expired
+from probes.kinds.wire.secure import Secure
 from probes.kinds.wire.trust import Policy
-from probes.kinds.wire.way import Way
+from probes.kinds.wire.way import Channel, Way
 
 PORTS: Final = {"http": 80, "https": 443}
 _DEFAULT_TIMEOUT: Final = 30.0
@@ -42,7 +43,7 @@ class Exchange:
     Attributes:
         way: the way gone, with its deadline and phases.
         context: TLS policy for https.
-        version: ``1.1`` or ``1.0``.
+        version: ``1.1``, ``1.0`` or ``2``.
         follow: the caller follows redirects, so their bodies are not read.
         replies: the answer, also one whose body broke off.
     """
@@ -103,7 +104,11 @@ class Transport(httpx.AsyncBaseTransport):
         try:
             try:
                 channel = await way.go(url.raw_host.decode("ascii").strip("[]"), url.port or PORTS[url.scheme], context)
-                reply = await converse(channel, way, sent, exchange.replies)
+                if exchange.version == "2":
+                    require_http2(channel)
+                    reply = await http2.converse(channel, way, request, exchange.replies, stop_at_redirect=exchange.follow)
+                else:
+                    reply = await converse(channel, way, sent, exchange.replies)
                 if way.proxy is not None and reply.status == 407:
                     raise way.proxy.refused(407, url.netloc.decode("ascii"))
             except Expired:
@@ -126,6 +131,13 @@ class Transport(httpx.AsyncBaseTransport):
         timeout = max(limits, default=_DEFAULT_TIMEOUT)
         way = Way(time.monotonic() + timeout, timeout, "any", self._loopback)
         return Exchange(way, trust.context(self._policy) if request.url.scheme == "https" else None)
+
+
+def require_http2(channel: Channel) -> None:
+    """With TLS, the server must have chosen HTTP/2 (ALPN); in the clear it is told in advance. Raises Failed."""
+    if isinstance(channel, Secure) and channel.alpn != "h2":
+        chosen = f"it chose {channel.alpn}" if channel.alpn else "it chose no protocol"
+        raise failed("http.protocol", f"{channel.link.where} does not offer HTTP/2, which this check asks for: {chosen}")
 
 
 def _translated(failure: Failed, request: httpx.Request) -> httpx.TransportError:
