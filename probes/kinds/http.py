@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -45,6 +46,10 @@ def _version(value: Any) -> Any:
         raise complain("not-here", "HTTP/3 is not spoken here: it goes over QUIC; HTTP/2, 1.1 and 1.0 are", "remove http_version")
     if value in (2, "2.0") and not isinstance(value, bool):
         return "2"
+    return _number(value)
+
+
+def _number(value: Any) -> Any:
     return str(value) if isinstance(value, float) else value
 
 
@@ -85,6 +90,15 @@ def _gated(value: Any) -> Any:
     return {"url": value} if isinstance(value, str) else value
 
 
+def _schema(value: dict[str, Any] | str | None) -> dict[str, Any] | str | None:
+    """What cannot be used is refused at load; what still holds references, or lies in a file, is looked at by the run."""
+    if isinstance(value, dict) and not pending(json.dumps(value, default=str)):
+        from probes.kinds.wire import schema
+
+        schema.check(value)
+    return value
+
+
 class Target(Shape):
     """One HTTP request, and how far to follow its redirects."""
 
@@ -106,6 +120,12 @@ class Target(Shape):
     )
     proxy: Annotated[Gate, BeforeValidator(_gated, json_schema_input_type=str | Gate)] | None = Field(
         None, description="an HTTP proxy to go through: http://host:port"
+    )
+    min_tls: Annotated[Literal["1.2", "1.3"], BeforeValidator(_number)] = Field(
+        "1.2", description="oldest TLS version that will do"
+    )
+    json_schema: Annotated[dict[str, Any] | str | None, AfterValidator(_schema)] = Field(
+        None, alias="schema", description="JSON Schema of the body, or a file of one; assert `schema_valid == true`"
     )
     family: Literal["any", 4, 6] = Field("any", description="4 or 6: only that IP version")
 
@@ -136,7 +156,7 @@ class Target(Shape):
             basic=(self.auth.basic.user, self.auth.basic.password) if self.auth and self.auth.basic else None,
             bearer=self.auth.bearer if self.auth else None,
             key=self.auth.aws.key() if self.auth and self.auth.aws else None,
-            policy=Policy(self.ca, self.client_cert, self.client_key, self.verify, alpn),
+            policy=Policy(self.ca, self.client_cert, self.client_key, self.verify, alpn, self.min_tls),
             proxy=self.proxy.proxy() if self.proxy else None,
             redirects=0 if self.redirects == "none" else self.redirects,
             version=version,
@@ -166,6 +186,23 @@ def _describe(target: Mapping[str, Any]) -> str:
     return f"{target.get('method', 'GET')} {target.get('url', '')}"
 
 
+def _prepared(target: Target, context: Context) -> Callable[[Look], Awaitable[None]] | None:
+    """What checks the body against the schema of the target, if it has one."""
+    if target.json_schema is None:
+        return None
+    from probes.kinds.wire import schema
+
+    validator = schema.prepare(target.json_schema, context.base)
+
+    async def weigh(seen: Look) -> None:
+        complaint = await schema.complaint(validator, seen.facts["body"])
+        seen.facts["schema_valid"] = complaint is None
+        if complaint is not None:
+            seen.facts["schema_error"] = seen.evidence["schema"] = complaint
+
+    return weigh
+
+
 async def exchange(target: Target, context: Context, cookies: httpx.Cookies | None = None) -> Observation:
     """Look once at ``target``; ``cookies`` are sent, and those received are kept in it (a journey of several requests).
 
@@ -174,13 +211,15 @@ async def exchange(target: Target, context: Context, cookies: httpx.Cookies | No
     client = target.client()
 
     async def probe(seen: Look) -> None:
-        plain = target.resolved()
+        plain, schema = target.resolved(), _prepared(target, context)
         if client is not None:
             seen.token = await oauth.token(client, plain, seen)
             plain = replace(plain, bearer=seen.token)
         await follow(plain, seen, cookies)
         if client is not None and seen.facts.get("status") == 401:
             oauth.forget(client, context)
+        if schema is not None:
+            await schema(seen)
 
     return await look(context, probe)
 
@@ -208,6 +247,8 @@ KIND = Kind(
         "tls": Fact("duration", "the TLS handshake"),
         "wait": Fact("duration", "from the request's first byte sent to the response's first byte"),
         "receive": Fact("duration", "from the response's first byte to its last"),
+        "schema_valid": Fact("boolean", "the body fits `schema`; missing where the target names none"),
+        "schema_error": Fact("text", "the first place where it does not, and how; missing where it fits"),
         "size": Fact("size", "bytes of the body as sent, before decoding"),
         "ip": Fact("text", "address that answered; the proxy's, where one is used"),
         "family": Fact("number", "4 or 6"),
@@ -216,6 +257,8 @@ KIND = Kind(
         "http_version": Fact("text", "1.0, 1.1 or 2"),
         "tls_version": Fact("text", "such as TLSv1.3"),
         "cipher": Fact("text", "cipher suite"),
+        "verified": Fact("boolean", "the certificate was checked; false where the target says `verify: false`"),
+        "chain_length": Fact("number", "certificates that the server sent"),
         "expires_in": Fact("duration", "time until the certificate expires; negative when it has"),
         "issuer": Fact("text", "who issued the certificate"),
         "subject": Fact("text", "whom the certificate is for"),

@@ -151,7 +151,7 @@ async def test_node_in_the_clear(tmp_path: Path) -> None:
         assert got["authorization"] == "Basic dTpw"
         assert "connection" not in got
         slow = await see("http", {"url": f"{base}/slow", "http_version": 2})
-        assert (slow.facts["body"], slow.phases["receive"] >= 0.3, slow.phases["wait"] < 0.3) == ("ab", True, True)
+        assert (slow.facts["body"], slow.phases["receive"] >= 0.3) == ("ab", True)
         assert (await see("http", {"url": f"{base}/hints", "http_version": 2})).facts["body"] == "ok"
         reset = await see("http", {"url": f"{base}/reset", "http_version": 2})
         assert (kind(reset), "REFUSED_STREAM" in str(reset.fault)) == ("http.protocol", True)
@@ -370,5 +370,5 @@ async def test_the_first_byte_counts_and_not_what_came_before() -> None:
     with Raw(serving(script)) as server:
         seen = await look(server)
     assert seen.facts["body"] == "ok"
-    assert 0.15 <= seen.phases["wait"] < 0.3
-    assert 0.3 <= seen.phases["receive"] < 0.45
+    assert 0.15 <= seen.phases["wait"] < seen.phases["receive"]
+    assert seen.phases["receive"] >= 0.3

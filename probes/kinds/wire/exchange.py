@@ -249,7 +249,7 @@ async def follow(plain: Plain, seen: Look, cookies: httpx.Cookies | None = None)
                 _note_head(seen, exchange.reply.status, exchange.reply.reason, _texts(exchange))
                 seen.facts["size"] = Size(len(exchange.reply.body))
                 seen.evidence["body"] = content.snippet(bytes(exchange.reply.body[:1200]).decode("utf-8", "replace"))
-            _note_way(seen, way)
+            _note_way(seen, way, verified=request.policy.verify)
             raise Failed(fault_of(error)) from error
         if exchange.reply is None:  # another transport took the request, such as a mock
             await response.aread()
@@ -272,7 +272,7 @@ async def follow(plain: Plain, seen: Look, cookies: httpx.Cookies | None = None)
         _keep(cookies, response)
     _note_head(seen, response.status_code, response.reason_phrase, response.headers)
     await _note_body(seen, exchange, response)
-    _note_way(seen, way)
+    _note_way(seen, way, verified=request.policy.verify)
 
 
 def _keep(cookies: httpx.Cookies, response: httpx.Response) -> httpx.Cookies:
@@ -320,7 +320,7 @@ async def _note_body(seen: Look, exchange: Exchange, response: httpx.Response) -
         seen.evidence["body"] = content.snippet(text)
 
 
-def _note_way(seen: Look, way: Way) -> None:
+def _note_way(seen: Look, way: Way, *, verified: bool) -> None:
     if way.proxy is not None:
         seen.evidence["proxy"] = {"address": way.proxy.where.removeprefix("the proxy "), "ip": way.ip}
         if way.tunnel is not None:
@@ -329,4 +329,8 @@ def _note_way(seen: Look, way: Way) -> None:
     found = way.certificate()
     if way.version is not None:
         seen.facts |= {"tls_version": way.version, "cipher": way.cipher}
-    seen.facts |= {name: found[name] for name in ("expires_in", "issuer", "subject", "names") if name in found}
+        if way.phase != "tls":  # the handshake was finished
+            seen.facts["verified"] = verified
+        if not verified:
+            seen.evidence["unverified"] = "the certificate was NOT checked (verify: false): anyone may have answered"
+    seen.facts |= {name: found[name] for name in ("expires_in", "issuer", "subject", "names", "chain_length") if name in found}
