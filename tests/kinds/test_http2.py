@@ -220,6 +220,11 @@ def redirect(peer: Peer, location: str) -> None:
     peer.send(head(("location", location), status="302", flags=END_HEADERS | END_STREAM))
 
 
+def hangs_up(*pieces: bytes) -> Script:
+    """Closed in one direction only: data of ours that nobody has read would make a reset of it."""
+    return serving(lambda peer: (peer.send(*pieces), peer.sock.shutdown(socket.SHUT_WR), peer.hold()))
+
+
 def sends(*pieces: bytes) -> Script:
     return serving(lambda peer: (peer.send(*pieces), peer.hold()))
 
@@ -277,8 +282,8 @@ HOSTILE: dict[str, tuple[Script, str]] = {
     "says nothing": (lambda peer: peer.hold(), "timeout.response"),
     "says hello only": (sends(), "timeout.response"),
     "hangs up": (lambda peer: peer.read(), "http.empty_reply"),
-    "hangs up after hello": (serving(lambda peer: None), "conn.closed"),
-    "hangs up in the body": (serving(lambda peer: peer.send(head(), frame(DATA, b"o"))), "body.truncated"),
+    "hangs up after hello": (hangs_up(), "conn.closed"),
+    "hangs up in the body": (hangs_up(head(), frame(DATA, b"o")), "body.truncated"),
     "resets the connection": (serving(lambda peer: peer.reset()), "conn.reset"),
     "resets the stream": (sends(frame(RST, struct.pack(">I", 7))), "http.protocol"),
     "resets it in the body": (sends(head(), frame(RST, struct.pack(">I", 2))), "http.protocol"),

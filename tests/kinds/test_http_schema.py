@@ -79,6 +79,15 @@ async def test_true_and_one_are_two_things() -> None:
     assert (await look([{"a": 1, "b": 2}, {"b": 2.0, "a": 1}], {"uniqueItems": True})).facts["schema_valid"] is False
 
 
+async def test_options() -> None:
+    either = {"oneOf": [{"type": "integer"}, {"minimum": 5}], "anyOf": [{"$ref": "#/$defs/n"}, {"type": "string"}]}
+    schema = {"items": either | {}, "$defs": {"n": {"type": "number"}}}
+    assert (await look([1, 5.5], schema)).facts["schema_valid"] is True
+    assert (await look([1, 7], schema)).facts["schema_error"] == "body[1] fits none, or several, of the 2 options of `oneOf`"
+    nothing = {"anyOf": [{"type": "integer"}, {"maximum": 5}]}
+    assert (await look([5.5], {"items": nothing})).facts["schema_error"] == "body[0] fits none of the 2 options of `anyOf`"
+
+
 async def test_a_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
     file = tmp_path / "order.json"
     file.write_text(json.dumps(ORDER))

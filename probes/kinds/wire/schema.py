@@ -87,11 +87,24 @@ def _whole(value: Any) -> Any:
     return {name: _whole(each) for name, each in value.items()} if isinstance(value, dict) else value
 
 
+def _any_of(validator: Any, options: list[Any], instance: Any, schema: Any) -> Iterator[ValidationError]:
+    """Without a report of why each option did not hold: those of nested options add up to more than memory."""
+    if not any(validator.evolve(schema=option).is_valid(instance) for option in options):
+        yield ValidationError("")
+
+
+def _one_of(validator: Any, options: list[Any], instance: Any, schema: Any) -> Iterator[ValidationError]:
+    if sum(validator.evolve(schema=option).is_valid(instance) for option in options) != 1:
+        yield ValidationError("")
+
+
 _OURS: Final[dict[str, Any]] = {
     "pattern": _pattern,
     "patternProperties": _pattern_properties,
     "additionalProperties": _additional,
     "uniqueItems": _unique,
+    "anyOf": _any_of,
+    "oneOf": _one_of,
 }
 
 
@@ -240,6 +253,8 @@ def _breach(error: Any) -> str:
         return f"is {_sort(found)}, not {' or '.join(wanted) if isinstance(wanted, list) else wanted}"
     if keyword == "required" and isinstance(found, dict):
         return f"lacks {', '.join(name for name in wanted if name not in found)}"
+    if keyword in ("anyOf", "oneOf"):
+        return f"fits {'none' if keyword == 'anyOf' else 'none, or several,'} of the {len(wanted)} options of `{keyword}`"
     return f"breaks `{keyword}: {json.dumps(wanted, ensure_ascii=False)[:80]}`"
 
 

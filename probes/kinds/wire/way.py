@@ -69,10 +69,13 @@ class Way:
             link = await self._open(host, port)
         else:
             link = await self._through(self.proxy, host, port, tunnel=context is not None)
-        self.phase = "tls" if context else "wait"
-        if context is None:
-            return link
-        secure = self.channel = Secure(link, context, (name or host).rstrip("."))
+        self.phase = "wait"
+        return link if context is None else await self.secure(link, context, name or host)
+
+    async def secure(self, link: Link, context: ssl.SSLContext, name: str) -> Secure:
+        """Speak TLS over the open ``link`` from here on, with the server called ``name``. Raises as :meth:`go` does."""
+        self.phase = "tls"
+        secure = self.channel = Secure(link, context, name.rstrip("."))
         try:
             await secure.handshake()
         finally:
@@ -84,7 +87,7 @@ class Way:
 
     async def _open(self, host: str, port: int) -> Link:
         self.port = port
-        addresses = await self._addresses(host)
+        addresses = await self.addresses(host)
         self.phase, self.ip = "connect", addresses[0]
         link = await connect(addresses, port, self.deadline)
         self.channel = link
@@ -104,7 +107,8 @@ class Way:
         self.beyond = link.where = f"{host} through {proxy.where}"
         return link
 
-    async def _addresses(self, host: str) -> tuple[str, ...]:
+    async def addresses(self, host: str) -> tuple[str, ...]:
+        """The addresses of ``host``, every one of which may be visited. Raises as :meth:`go` does."""
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise Expired
