@@ -20,6 +20,7 @@ import trustme
 
 from probes.core.result import Observation
 from tests.kinds.looking import HOST, Ticks, connections, see, tidy, url
+from tests.servers.forward import forwarding
 from tests.servers.raw import Peer, Raw, Script, answer, response, server_context
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -173,6 +174,20 @@ async def test_a_server_without_http2_is_told_of(authority: trustme.CA, anchors:
     assert (kind(none), "it chose no protocol" in str(none.fault)) == ("http.protocol", True)
     assert (kind(old), "it chose http/1.1" in str(old.fault)) == ("http.protocol", True)
     assert kind(plain) is None
+
+
+async def test_http2_through_a_proxy_and_with_a_client_certificate(authority: trustme.CA, anchors: str) -> None:
+    mine = authority.issue_cert("probe@shop.example")
+    pem = b"".join(blob.bytes() for blob in mine.cert_chain_pems) + mine.private_key_pem.bytes()
+    context = server_context(authority, "shop.example", clients=authority)
+    context.set_alpn_protocols(["h2"])
+    with Raw(sends(head(), END), context) as server, Raw(forwarding(server.port)) as proxy:
+        asked = {"url": "https://shop.example/", "ca": anchors, "http_version": 2, "proxy": url(proxy)}
+        without = await see("http", asked)
+        seen = await see("http", asked | {"client_cert": pem.decode()})
+    assert kind(without) == "tls.client_cert_required"
+    assert (kind(seen), seen.facts["body"], seen.facts["http_version"]) == (None, "ok", "2")
+    assert seen.facts["tunnel"] > 0
 
 
 async def test_http2_in_the_clear_is_for_the_origin_that_was_named() -> None:

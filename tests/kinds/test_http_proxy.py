@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import socket
-import threading
 from typing import Any
 
 import pytest
@@ -15,6 +12,7 @@ from pydantic import ValidationError
 from probes.core.result import Observation
 from probes.kinds.http import Target
 from tests.kinds.looking import HOST, connections, see, tidy, url
+from tests.servers.forward import forwarding
 from tests.servers.raw import Peer, Raw, Script, answer, response, server_context
 
 
@@ -26,32 +24,6 @@ def authority() -> trustme.CA:
 @pytest.fixture(scope="module")
 def anchors(authority: trustme.CA) -> str:
     return authority.cert_pem.bytes().decode()
-
-
-def forwarding(port: int, *, delay: float = 0.0) -> Script:
-    """A proxy that finds every name at ``port`` of loopback."""
-
-    def pump(source: socket.socket, sink: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
-
-    def script(peer: Peer) -> None:
-        head = peer.request()
-        with socket.create_connection((HOST, port)) as there:
-            if head.startswith(b"CONNECT "):
-                peer.wait(delay)
-                peer.send(b"HTTP/1.1 103 Soon\r\n\r\nHTTP/1.1 200 Open\r\nX: y\r\n\r\n")
-            else:
-                method, whole, rest = head.split(b" ", 2)
-                there.sendall(b" ".join((method, b"/" + whole.split(b"/", 3)[3], rest)))
-            back = threading.Thread(target=pump, args=(there, peer.sock))
-            back.start()
-            pump(peer.sock, there)
-            back.join()
-
-    return script
 
 
 def kind(seen: Observation) -> str | None:
