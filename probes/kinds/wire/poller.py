@@ -7,13 +7,19 @@ loop's own readers serve. Nothing stays open when no connection is in flight.
 from __future__ import annotations
 
 import asyncio
+import math
 import select
+import time
 from collections.abc import Callable
 from typing import Final, Protocol
 from weakref import WeakKeyDictionary
 
-Wake = Callable[[], None]
+Wake = Callable[[int], None]
+"""Told what may be possible now, in the bits of poll(2): :data:`READ`, :data:`WRITE`, others for an end or an error."""
+READ: Final = 0x001
+WRITE: Final = 0x004
 _BATCH: Final = 512
+_TICK: Final = 0.01
 EDGES: Final = hasattr(select, "epoll")
 
 
@@ -53,8 +59,7 @@ class _Edges:
         if self._wakes.pop(fd, None) is None or self._epoll is None:
             return
         if self._wakes:
-            self._epoll.unregister(fd)
-            return
+            return  # closing the socket takes it out of the epoll
         if not self._loop.is_closed():
             self._loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
@@ -62,10 +67,10 @@ class _Edges:
 
     def _pump(self) -> None:
         if self._epoll is not None:
-            for fd, _ in self._epoll.poll(0, _BATCH):
+            for fd, events in self._epoll.poll(0, _BATCH):
                 wake = self._wakes.get(fd)
                 if wake is not None:
-                    wake()
+                    wake(events)
 
 
 class _Levels:
@@ -87,14 +92,46 @@ class _Levels:
 
     def _event(self, fd: int) -> None:
         self._disarm(fd)
-        self._wakes[fd]()
+        self._wakes[fd](READ | WRITE)
 
     def _disarm(self, fd: int) -> None:
         self._loop.remove_reader(fd)
         self._loop.remove_writer(fd)
 
 
+class Deadlines:
+    """Deadlines of many connections, in steps of 10 ms: one timer of the loop for each step, and not one for each connection."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._steps: dict[int, tuple[asyncio.TimerHandle, set[Callable[[], None]]]] = {}
+
+    def add(self, deadline: float, expire: Callable[[], None]) -> int:
+        """Call ``expire`` up to 10 ms after ``deadline`` (:func:`time.monotonic` seconds). Returns what :meth:`drop` wants."""
+        step = math.ceil(deadline / _TICK)
+        known = self._steps.get(step)
+        if known is None:
+            left = max(0.0, step * _TICK - time.monotonic())
+            known = self._steps[step] = self._loop.call_later(left, self._expire, step), set()
+        known[1].add(expire)
+        return step
+
+    def drop(self, step: int, expire: Callable[[], None]) -> None:
+        """Forget it, if it is still to come."""
+        known = self._steps.get(step)
+        if known is not None:
+            known[1].discard(expire)
+            if not known[1]:
+                known[0].cancel()
+                del self._steps[step]
+
+    def _expire(self, step: int) -> None:
+        for expire in self._steps.pop(step)[1]:
+            expire()
+
+
 _pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, Poller] = WeakKeyDictionary()
+_deadlines: WeakKeyDictionary[asyncio.AbstractEventLoop, Deadlines] = WeakKeyDictionary()
 
 
 def poller() -> Poller:
@@ -103,4 +140,13 @@ def poller() -> Poller:
     found = _pollers.get(loop)
     if found is None:
         found = _pollers[loop] = _Edges(loop) if EDGES else _Levels(loop)
+    return found
+
+
+def deadlines() -> Deadlines:
+    """The deadlines of the running event loop."""
+    loop = asyncio.get_running_loop()
+    found = _deadlines.get(loop)
+    if found is None:
+        found = _deadlines[loop] = Deadlines(loop)
     return found
