@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, Final, Literal, Self
 
 import httpx
@@ -127,8 +128,9 @@ class Target(Shape):
             raise complain("value", "`auth` and the header authorization say the same thing twice")
         return self
 
+    @cached_property
     def resolved(self) -> Plain:
-        """The request with everything worked out."""
+        """The request with everything worked out, once."""
         return Plain(
             method=self.method,
             url=self.url,
@@ -167,7 +169,7 @@ async def exchange(target: Target, context: Context, cookies: httpx.Cookies | No
     """
 
     async def probe(seen: Look) -> None:
-        await follow(target.resolved(), seen, cookies)
+        await follow(target.resolved, seen, cookies)
 
     return await look(context, probe)
 

@@ -18,7 +18,7 @@ from functools import cache
 from typing import Final, Literal
 
 from probes.kinds.wire.failure import Failed, failed, system
-from probes.kinds.wire.poller import WRITE, Poller, deadlines, poller
+from probes.kinds.wire.poller import ENDED, WRITE, Poller, deadlines, poller
 
 CHUNK: Final = 65536
 STAGGER: Final = 0.25
@@ -58,6 +58,7 @@ class Link:
         connect: seconds the network took to open it; valid once open.
         clock: ``loop`` as soon as one arrival could not be stamped by the kernel.
         received: bytes taken from the socket.
+        ended: the other side is known to send nothing more after what has arrived.
         arrived: mark of the last arrival; that of the opening, while nothing else came.
     """
 
@@ -69,6 +70,7 @@ class Link:
         self.connect = 0.0
         self.clock: Literal["kernel", "loop"] = "kernel" if _STAMPS else "loop"
         self.received = 0
+        self.ended = False
         self._deadline = deadline
         self._expired = False
         self._ready = False
@@ -115,6 +117,8 @@ class Link:
     def _wake(self, events: int) -> None:
         if events != WRITE:
             self._ready = True
+            if events & ENDED:
+                self.ended = True
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(None)
 

@@ -18,6 +18,8 @@ Wake = Callable[[int], None]
 """Told what may be possible now, in the bits of poll(2): :data:`READ`, :data:`WRITE`, others for an end or an error."""
 READ: Final = 0x001
 WRITE: Final = 0x004
+ENDED: Final = 0x2018
+"""The other side hung up (POLLHUP, POLLRDHUP), or there is an error (POLLERR)."""
 _BATCH: Final = 512
 _TICK: Final = 0.01
 EDGES: Final = hasattr(select, "epoll")

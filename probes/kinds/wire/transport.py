@@ -16,7 +16,7 @@ import httpx
 from probes.core.fault import Fault
 from probes.kinds.wire import trust
 from probes.kinds.wire.failure import Failed
-from probes.kinds.wire.http1 import Reply, Request, converse
+from probes.kinds.wire.http1 import Reply, Request, converse, encode
 from probes.kinds.wire.link import Expired
 from probes.kinds.wire.trust import Policy
 from probes.kinds.wire.way import Way
@@ -35,6 +35,28 @@ _ERRORS: Final[tuple[tuple[str, type[httpx.TransportError]], ...]] = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Where a request goes and its bytes."""
+
+    host: str
+    port: int
+    method: bytes
+    wire: bytes
+
+
+def prepare(request: httpx.Request, version: str = "1.1") -> Prepared:
+    """Work out ``request``, whose content has been read.
+
+    Raises:
+        Failed: it cannot be sent. KeyError: its scheme is neither http nor https.
+    """
+    url, body, method = request.url, request.content, request.method.encode("ascii", "replace")
+    headers = [(name, value) for name, value in request.headers.raw if name.lower() not in (b"connection", b"transfer-encoding")]
+    wire = encode(method, url.raw_path, headers, body, version)
+    return Prepared(url.raw_host.decode("ascii").strip("[]"), url.port or PORTS[url.scheme], method, wire)
+
+
 @dataclass(slots=True)
 class Exchange:
     """What one request wants of the wire, given in ``request.extensions["exchange"]``, and what came of it.
@@ -44,6 +66,7 @@ class Exchange:
         context: TLS policy for https.
         version: ``1.1`` or ``1.0``.
         follow: the caller follows redirects, so their bodies are not read.
+        prepared: the request, worked out before, so that it is not done for every run.
         replies: the answer, also one whose body broke off.
     """
 
@@ -51,6 +74,7 @@ class Exchange:
     context: ssl.SSLContext | None = None
     version: str = "1.1"
     follow: bool = False
+    prepared: Prepared | None = None
     replies: list[Reply] = field(default_factory=list)
 
     @property
@@ -87,18 +111,17 @@ class Transport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send ``request``. Raises httpx.TransportError."""
-        url, body = request.url, await request.aread()
         exchange = request.extensions.get("exchange")
         if not isinstance(exchange, Exchange):
             exchange = self._exchange(request)
-        headers = [
-            (name, value) for name, value in request.headers.raw if name.lower() not in (b"connection", b"transfer-encoding")
-        ]
-        sent = Request(request.method.encode("ascii"), url.raw_path, headers, body, exchange.version, exchange.follow)
-        way, context = exchange.way, exchange.context if url.scheme == "https" else None
+        way, context = exchange.way, exchange.context if request.url.scheme == "https" else None
         try:
             try:
-                channel = await way.go(url.raw_host.decode("ascii").strip("[]"), url.port or PORTS[url.scheme], context)
+                if exchange.prepared is None:
+                    await request.aread()
+                prepared = exchange.prepared or prepare(request, exchange.version)
+                channel = await way.go(prepared.host, prepared.port, context)
+                sent = Request(prepared.method, prepared.wire, exchange.follow)
                 reply = await converse(channel, way, sent, exchange.replies)
             except Expired:
                 raise way.late() from None
@@ -107,10 +130,10 @@ class Transport(httpx.AsyncBaseTransport):
         except Failed as error:
             raise _translated(error, request) from error
         except KeyError:
-            raise httpx.UnsupportedProtocol(f"{url.scheme} is neither http nor https", request=request) from None
+            raise httpx.UnsupportedProtocol(f"{request.url.scheme} is neither http nor https", request=request) from None
         extensions = {
             "exchange": exchange,
-            "http_version": f"HTTP/{reply.version}".encode(),
+            "http_version": b"HTTP/1.1" if reply.version == "1.1" else b"HTTP/1.0",
             "reason_phrase": reply.reason.encode(),
         }
         return httpx.Response(reply.status, headers=reply.headers, stream=_Bytes(reply.body), extensions=extensions)

@@ -13,12 +13,14 @@ from probes.core.address import screen
 from probes.kinds.wire import certificate, resolver
 from probes.kinds.wire.failure import Failed, failed, late
 from probes.kinds.wire.link import Expired, Link, connect
+from probes.kinds.wire.names import literal
 from probes.kinds.wire.secure import Secure
 
 Family = Literal["any", 4, 6]
 Channel = Link | Secure
 _GRACE: Final = 0.25
 _screen = lru_cache(maxsize=4096)(screen)
+_literal = lru_cache(maxsize=4096)(literal)
 
 
 @dataclass(slots=True)
@@ -35,7 +37,9 @@ class Way:
         clock: ``loop`` as soon as one wait was not stamped by the kernel.
         chain: certificates the server sent (DER).
         version: of TLS; ``cipher`` its suite.
-        opened: when the connection was open, :func:`time.monotonic` seconds.
+        began: mark before the name was looked up, :func:`time.monotonic` seconds; 0.0 before.
+        ended: mark of the last arrival; 0.0 before it was closed.
+        opened: when the connection was open.
     """
 
     deadline: float
@@ -51,6 +55,8 @@ class Way:
     version: str | None = None
     cipher: str | None = None
     channel: Channel | None = None
+    began: float = 0.0
+    ended: float = 0.0
     opened: float = 0.0
 
     async def go(self, host: str, port: int, context: ssl.SSLContext | None = None, name: str | None = None) -> Channel:
@@ -60,6 +66,7 @@ class Way:
             Failed: why it could not be opened. Expired: to be turned into words by :meth:`late`.
         """
         self.port = port
+        self.began = time.monotonic()
         addresses = await self._addresses(host)
         self.phase, self.ip = "connect", addresses[0]
         link = await connect(addresses, port, self.deadline)
@@ -80,21 +87,27 @@ class Way:
         return secure
 
     async def _addresses(self, host: str) -> tuple[str, ...]:
-        left = self.deadline - time.monotonic()
+        left = self.deadline - self.began
         if left <= 0:
             raise Expired
-        try:
-            async with asyncio.timeout(left + _GRACE):
-                answer = await resolver.resolve(host, timeout=left, family=self.family)
-        except TimeoutError:
-            raise Expired from None
-        self.phases["resolve"] = answer.seconds
-        for address in answer.addresses:
+        address = _literal(host)
+        if address is not None and self.family in ("any", 6 if ":" in address else 4):
+            addresses: tuple[str, ...] = (address,)
+            self.phases["resolve"] = 0.0
+        else:
+            try:
+                async with asyncio.timeout(left + _GRACE):
+                    answer = await resolver.resolve(host, timeout=left, family=self.family)
+            except TimeoutError:
+                raise Expired from None
+            addresses = answer.addresses
+            self.phases["resolve"] = answer.seconds
+        for address in addresses:
             refusal = _screen(address, loopback=self.loopback)
             if refusal is not None:
                 self.ip = address
                 raise failed("ssrf.blocked", f"{host}: {refusal}" if host != address else refusal)
-        return answer.addresses
+        return addresses
 
     @property
     def where(self) -> str:
@@ -111,7 +124,7 @@ class Way:
         """Close the channel, if one was opened, and note which clock stamped it."""
         if self.channel is not None:
             link = self.channel.link if isinstance(self.channel, Secure) else self.channel
-            self.clock = link.clock
+            self.clock, self.ended = link.clock, link.arrived
             self.channel.close()
 
     def certificate(self) -> dict[str, Any]:
