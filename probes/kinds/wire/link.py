@@ -18,7 +18,7 @@ from functools import cache
 from typing import Final, Literal
 
 from probes.kinds.wire.failure import Failed, failed, system
-from probes.kinds.wire.poller import ENDED, WRITE, Poller, deadlines, poller
+from probes.kinds.wire.poller import ENDED, WRITE, poller
 
 CHUNK: Final = 65536
 STAGGER: Final = 0.25
@@ -28,7 +28,8 @@ _TIMESPEC: Final = struct.Struct("@ll")
 _ROOM: Final = socket.CMSG_SPACE(_TIMESPEC.size)
 _TCP_INFO: Final = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" else None
 _ESTABLISHED, _CLOSE_WAIT = 1, 8  # enum of net/tcp_states.h, as in tcpi_state
-_INFO: Final = struct.Struct("=B67xI28xI")  # of struct tcp_info of linux/tcp.h: tcpi_state, tcpi_rtt (microseconds), tcpi_total_retrans
+_INFO: Final = struct.Struct("=B67xI28xI")
+"""Of struct tcp_info of linux/tcp.h: tcpi_state, tcpi_rtt (microseconds), tcpi_total_retrans."""
 _NONBLOCK: Final = getattr(socket, "SOCK_NONBLOCK", 0)
 _GREED: Final = 16
 _STEP: Final = 1_000_000  # nanoseconds by which real and steady time may part before the real one counts as set
@@ -78,8 +79,7 @@ class Link:
         self._broken: OSError | None = None
         self._greed = 0
         self._loop = asyncio.get_running_loop()
-        self._poller: Poller = poller()
-        self._deadlines = deadlines()
+        self._poller = poller()
         self.waiter: asyncio.Future[None] | None = None
         self._open = False
         if ":" in address:
@@ -107,7 +107,7 @@ class Link:
         except BaseException:
             self._socket.close()
             raise
-        self._step = self._deadlines.add(deadline, self._expire)
+        self._step = self._poller.deadlines.add(deadline, self._expire)
 
     @property
     def where(self) -> str:
@@ -205,7 +205,8 @@ class Link:
                 if not self._expired:
                     continue
             try:
-                data, ancillary, _, _ = self._socket.recvmsg(CHUNK, _ROOM)
+                buffer = self._poller.buffer[:CHUNK]
+                count, ancillary, _, _ = self._socket.recvmsg_into((buffer,), _ROOM)
             except BlockingIOError:
                 self._ready = False
                 if self._expired:
@@ -213,14 +214,15 @@ class Link:
                 continue
             except OSError as error:
                 raise system(error, self.where) from error
-            if not data:
+            if not count:
                 if self._broken is not None:
                     raise system(self._broken, self.where) from self._broken
-                return data, time.monotonic()
+                return b"", time.monotonic()
             mark = self.arrived = self._arrival(ancillary)
             if mark > self._deadline:
                 raise Expired
-            self.received += len(data)
+            data = bytes(buffer[:count])
+            self.received += count
             self._greed += 1
             if self._greed >= _GREED:  # a sender faster than us may not keep the loop
                 self._greed = 0
@@ -242,7 +244,7 @@ class Link:
         """Give the descriptor back, at once; twice is once."""
         if self._open:
             self._open = False
-            self._deadlines.drop(self._step, self._expire)
+            self._poller.deadlines.drop(self._step, self._expire)
             self._poller.drop(self._fd)
             self._socket.close()
 

@@ -10,8 +10,9 @@ import asyncio
 import math
 import select
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 from weakref import WeakKeyDictionary
 
 Wake = Callable[[int], None]
@@ -21,84 +22,9 @@ WRITE: Final = 0x004
 ENDED: Final = 0x2018
 """The other side hung up (POLLHUP, POLLRDHUP), or there is an error (POLLERR)."""
 _BATCH: Final = 512
+_BUFFER: Final = 65536
 _TICK: Final = 0.01
 EDGES: Final = hasattr(select, "epoll")
-
-
-class Poller(Protocol):
-    """Tells connections that something may have happened; they try again and see."""
-
-    def add(self, fd: int, wake: Wake) -> None:
-        """Call ``wake`` whenever the socket may have become readable or writable."""
-        ...
-
-    def arm(self, fd: int, *, write: bool) -> None:
-        """The owner is about to wait, after it was told that the operation would block."""
-        ...
-
-    def drop(self, fd: int) -> None:
-        """Forget the socket; to be called before it is closed."""
-        ...
-
-
-class _Edges:
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._wakes: dict[int, Wake] = {}
-        self._epoll: select.epoll | None = None
-
-    def add(self, fd: int, wake: Wake) -> None:
-        if self._epoll is None:
-            self._epoll = select.epoll()
-            self._loop.add_reader(self._epoll.fileno(), self._pump)
-        self._epoll.register(fd, select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET)
-        self._wakes[fd] = wake
-
-    def arm(self, fd: int, *, write: bool) -> None:
-        """Edges need no arming: the next one comes after the operation that would have blocked."""
-
-    def drop(self, fd: int) -> None:
-        if self._wakes.pop(fd, None) is None or self._epoll is None:
-            return
-        if self._wakes:
-            return  # closing the socket takes it out of the epoll
-        if not self._loop.is_closed():
-            self._loop.remove_reader(self._epoll.fileno())
-        self._epoll.close()
-        self._epoll = None
-
-    def _pump(self) -> None:
-        if self._epoll is not None:
-            for fd, events in self._epoll.poll(0, _BATCH):
-                wake = self._wakes.get(fd)
-                if wake is not None:
-                    wake(events)
-
-
-class _Levels:
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._wakes: dict[int, Wake] = {}
-
-    def add(self, fd: int, wake: Wake) -> None:
-        self._wakes[fd] = wake
-
-    def arm(self, fd: int, *, write: bool) -> None:
-        self._loop.add_reader(fd, self._event, fd)
-        if write:
-            self._loop.add_writer(fd, self._event, fd)
-
-    def drop(self, fd: int) -> None:
-        if self._wakes.pop(fd, None) is not None and not self._loop.is_closed():
-            self._disarm(fd)
-
-    def _event(self, fd: int) -> None:
-        self._disarm(fd)
-        self._wakes[fd](READ | WRITE)
-
-    def _disarm(self, fd: int) -> None:
-        self._loop.remove_reader(fd)
-        self._loop.remove_writer(fd)
 
 
 class Deadlines:
@@ -132,8 +58,89 @@ class Deadlines:
             expire()
 
 
+class Poller(ABC):
+    """Tells connections that something may have happened; they try again and see.
+
+    Attributes:
+        deadlines: of all connections of the loop.
+        buffer: where they read to, one after the other; a buffer for each read would be the most of what reading costs.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._wakes: dict[int, Wake] = {}
+        self.deadlines = Deadlines(loop)
+        self.buffer = memoryview(bytearray(_BUFFER))
+
+    @abstractmethod
+    def add(self, fd: int, wake: Wake) -> None:
+        """Call ``wake`` whenever the socket may have become readable or writable."""
+
+    @abstractmethod
+    def arm(self, fd: int, *, write: bool) -> None:
+        """The owner is about to wait, after it was told that the operation would block."""
+
+    @abstractmethod
+    def drop(self, fd: int) -> None:
+        """Forget the socket; to be called before it is closed."""
+
+
+class _Edges(Poller):
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._epoll: select.epoll | None = None
+
+    def add(self, fd: int, wake: Wake) -> None:
+        if self._epoll is None:
+            self._epoll = select.epoll()
+            self._loop.add_reader(self._epoll.fileno(), self._pump)
+        self._epoll.register(fd, select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET)
+        self._wakes[fd] = wake
+
+    def arm(self, fd: int, *, write: bool) -> None:
+        """Edges need no arming: the next one comes after the operation that would have blocked."""
+
+    def drop(self, fd: int) -> None:
+        if self._wakes.pop(fd, None) is None or self._epoll is None:
+            return
+        if self._wakes:
+            return  # closing the socket takes it out of the epoll
+        if not self._loop.is_closed():
+            self._loop.remove_reader(self._epoll.fileno())
+        self._epoll.close()
+        self._epoll = None
+
+    def _pump(self) -> None:
+        if self._epoll is not None:
+            for fd, events in self._epoll.poll(0, _BATCH):
+                wake = self._wakes.get(fd)
+                if wake is not None:
+                    wake(events)
+
+
+class _Levels(Poller):
+    def add(self, fd: int, wake: Wake) -> None:
+        self._wakes[fd] = wake
+
+    def arm(self, fd: int, *, write: bool) -> None:
+        self._loop.add_reader(fd, self._event, fd)
+        if write:
+            self._loop.add_writer(fd, self._event, fd)
+
+    def drop(self, fd: int) -> None:
+        if self._wakes.pop(fd, None) is not None and not self._loop.is_closed():
+            self._disarm(fd)
+
+    def _event(self, fd: int) -> None:
+        self._disarm(fd)
+        self._wakes[fd](READ | WRITE)
+
+    def _disarm(self, fd: int) -> None:
+        self._loop.remove_reader(fd)
+        self._loop.remove_writer(fd)
+
+
 _pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, Poller] = WeakKeyDictionary()
-_deadlines: WeakKeyDictionary[asyncio.AbstractEventLoop, Deadlines] = WeakKeyDictionary()
 
 
 def poller() -> Poller:
@@ -142,13 +149,4 @@ def poller() -> Poller:
     found = _pollers.get(loop)
     if found is None:
         found = _pollers[loop] = _Edges(loop) if EDGES else _Levels(loop)
-    return found
-
-
-def deadlines() -> Deadlines:
-    """The deadlines of the running event loop."""
-    loop = asyncio.get_running_loop()
-    found = _deadlines.get(loop)
-    if found is None:
-        found = _deadlines[loop] = Deadlines(loop)
     return found

@@ -166,7 +166,8 @@ class Secure:
         """
         while True:
             try:
-                return self._tls.read(CHUNK), self._mark or time.monotonic()
+                if self._mark or self._in.pending:  # else nothing has come since the handshake
+                    return self._tls.read(CHUNK), self._mark or time.monotonic()
             except ssl.SSLWantReadError:
                 pass
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
