@@ -134,6 +134,10 @@ class _Head:
         self.whole = False
         self.body = b""
 
+    def on_message_begin(self) -> None:
+        if self.whole:  # an interim answer went before, or another one follows
+            self.plain = False
+
     def on_status(self, reason: bytes) -> None:
         self.reason += reason
 
@@ -219,6 +223,8 @@ class _Conversation:
                     raise failed("body.too_large", f"the body is above the limit of {BODY // 1024**2} MB")
             elif isinstance(event, h11.Response):
                 headers = [(bytes(name), bytes(value)) for name, value in event.headers]
+                if sum(len(name) + len(value) + 4 for name, value in headers) > HEADERS:
+                    raise failed("http.headers_too_large", f"the response headers are above the limit of {HEADERS // 1024} KB")
                 reply = Reply(
                     event.status_code, text(bytes(event.reason)), event.http_version.decode("ascii"), headers, bytearray()
                 )
@@ -255,8 +261,6 @@ class _Conversation:
 
     def _begin(self, reply: Reply, announced: int) -> bool:
         """Note the head of the answer, and the length it announces. True when its body need not be read."""
-        if sum(len(name) + len(value) + 4 for name, value in reply.headers) > HEADERS:
-            raise failed("http.headers_too_large", f"the response headers are above the limit of {HEADERS // 1024} KB")
         if reply.version not in ("1.0", "1.1"):
             raise failed("http.protocol", f"the response is of HTTP/{reply.version}, which nobody asked for")
         self._replies.append(reply)

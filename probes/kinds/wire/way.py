@@ -71,6 +71,8 @@ class Way:
         self.phase, self.ip = "connect", addresses[0]
         link = await connect(addresses, port, self.deadline)
         self.channel = link
+        if len(addresses) == 1:  # our own few steps between the last answer about the name and the first packet are nobody's
+            self.began = link.dialled - self.phases["resolve"]
         self.ip, self.clock = link.address, link.clock
         self.phases["connect"], self.opened = link.connect, link.dialled + link.connect
         self.phase = "tls" if context else "wait"
