@@ -88,12 +88,14 @@ class CheckView:
 
 async def fleet(plan: Plan, world: World) -> list[CheckView]:
     """Every check of the plan, in its order."""
-    return await _views(plan, world, list(plan.checks.values()))
+    return await _views(plan, world, list(plan.checks.values()), await _slots(plan, world))
 
 
 async def check(plan: Plan, world: World, name: str) -> CheckView:
     """One check. Raises KeyError."""
-    return (await _views(plan, world, [plan.checks[name]]))[0]
+    own = key(slot_of(name, plan.of), plan.of)
+    slots = {own: Slot.parse((await world.store.read(own))[0])}
+    return (await _views(plan, world, [plan.checks[name]], slots))[0]
 
 
 async def history(world: World, name: str, since: float, limit: int | None = None) -> list[dict[str, Any]]:
@@ -132,8 +134,7 @@ async def incidents(plan: Plan, world: World, since: float = 0.0, open_only: boo
     return sorted(whole, key=lambda one: (-one.opened_at, one.id))
 
 
-async def _views(plan: Plan, world: World, checks: list[Check]) -> list[CheckView]:
-    slots = await _slots(plan, world)
+async def _views(plan: Plan, world: World, checks: list[Check], slots: Mapping[str, Slot]) -> list[CheckView]:
     known = [Silence.parse(one) for one in (await world.store.read("silences"))[0] or ()]
     return list(await asyncio.gather(*(_view(plan, world, slots, known, one) for one in checks)))
 

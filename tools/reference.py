@@ -65,6 +65,7 @@ SECTIONS = {
     "maintenance": "planned windows in which nobody is told",
     "metrics": "how much is recorded as metrics",
     "events": "`failed`: the bus carries failed runs; `all`: good ones as well",
+    "scripts": "`allowed`: checks may run Python functions of files beside this one ([`script`](kinds.md#script)); off without it",
 }
 
 
@@ -217,7 +218,11 @@ def _kinds(kinds: Mapping[str, Kind]) -> str:
     text = "# Kinds\n\nA kind is the sort of probe a check uses. A check has exactly one of these keys, in its short or its long form.\n\n"
     for name, kind in sorted(kinds.items()):
         definitions = kind.target.model_json_schema()
-        text += f"## {name}\n\n{kind.summary}\n\n```yaml\n{name}: {kind.example}\n```\n\n"
+        block = f"{name}: {kind.example}"
+        if kind.switch is not None:
+            block = f"{kind.switch}: allowed\nchecks:\n  example:\n    {block}"
+        text += f"## {name}\n\n{kind.summary}\n\n```yaml\n{block}\n```\n\n"
+        text += "".join(f"{reason[:1].upper()}{reason[1:]}.\n\n" for reason in kind.not_on.values())
         text += f"The long form of `{name}`. {_summary(definitions)}{_keys(definitions, name)}"
         for inner, definition in definitions.get("$defs", {}).items():
             text += f"### {inner} of {name}\n\n{_summary(definition)}{_keys(definition, name)}"
@@ -308,8 +313,8 @@ def _cli(main: click.Command) -> str:
     return text + "".join(_commands(main, "probes"))
 
 
-def _commands(command: click.Command, name: str) -> Iterator[str]:
-    context = click.Context(command, info_name=name)
+def _commands(command: click.Command, name: str, above: click.Context | None = None) -> Iterator[str]:
+    context = click.Context(command, above, name, **command.context_settings)  # what is above says how help is asked for
     usage = " ".join(command.collect_usage_pieces(context))
     yield f"## {name}\n\n```text\n{name} {usage}\n```\n\n{_prose(command.help or command.short_help or '')}\n\n"
     rows = []
@@ -322,7 +327,7 @@ def _commands(command: click.Command, name: str) -> Iterator[str]:
         for verb in command.list_commands(context):
             inner = command.get_command(context, verb)
             if inner is not None and not inner.hidden:
-                yield from _commands(inner, f"{name} {verb}")
+                yield from _commands(inner, f"{name} {verb}", context)
 
 
 def _prose(text: str) -> str:

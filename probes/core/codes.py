@@ -194,6 +194,16 @@ CODES: Final[dict[str, Explanation]] = {
         "include: [teams/other.yaml]",
     ),
     "limit": Explanation("A limit of the product is passed; the message names it.", None, "Make it smaller, or split it."),
+    "not-allowed": Explanation(
+        "This kind runs what it is given, so it is off until the file itself says otherwise.",
+        "checks: {login: {script: checks/login.py:login}}",
+        "scripts: allowed\nchecks: {login: {script: checks/login.py:login}}",
+    ),
+    "place": Explanation(
+        "This kind cannot look from the place of one of the check's locations; the message says why.",
+        "locations: {dublin: aws:eu-west-1}\nchecks: {router: {icmp: 192.0.2.1}}",
+        "locations: {office: local}\nchecks: {router: {icmp: 192.0.2.1}}",
+    ),
     "not-here": Explanation("This version does not have the feature; the message says why.", None, "Remove the key."),
     # Warnings.
     "no-route": Explanation(

@@ -23,8 +23,11 @@ def crosscheck(spec: Spec, readers: list[Reader]) -> None:
         _names(spec, reader, readers)
     _cycles(spec)
     for name, written in spec.checks.items():
+        _permitted(spec, written, ("checks", name))
         if _resolvable(spec, written):
-            _numbers(spec, written, compiler.check(spec, name), ("checks", name))
+            check = compiler.check(spec, name)
+            _places(spec, written, check, ("checks", name))
+            _numbers(spec, written, check, ("checks", name))
     if not any(problem.severity == "error" for problem in readers[0].problems):
         _reach(spec, readers[0])
         _unused(spec, readers)
@@ -87,6 +90,26 @@ def _cycles(spec: Spec) -> None:
         reader.complain(
             "cycle", f"checks depend on each other in a circle: {' -> '.join(circle)}", ("checks", circle[0], "depends_on")
         )
+
+
+def _permitted(spec: Spec, written: Written, path: Path) -> None:
+    """A kind that is off by default has been switched on."""
+    name, switch = written.kind.name, written.kind.switch
+    if switch is not None and switch not in spec.allowed:
+        message = f"`{name}` is off unless this file says `{switch}: allowed`"
+        hint = f"write {switch}: allowed at the top, if whoever may change this file may run code on this machine"
+        written.reader.complain("not-allowed", message, (*path, name), key=True, hint=hint)
+
+
+def _places(spec: Spec, written: Written, check: Check, path: Path) -> None:
+    """A kind looks only from places it can look from."""
+    places = compiler.locations(spec)
+    for start, reason in written.kind.not_on.items():
+        name = next((name for name in check.locations if places[name].startswith(start)), None)
+        if name is not None:
+            where = _written_at(written.reader, path, "locations", written.kind.name)
+            hint = "name locations of other places under `locations`"
+            written.reader.complain("place", f"{reason} ({name} is {places[name]})", where, hint=hint)
 
 
 def _numbers(spec: Spec, written: Written, check: Check, path: Path) -> None:

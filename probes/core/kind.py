@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -67,6 +67,9 @@ class Kind:
         probe: looks once at ``target`` (an instance of the shape, fully resolved); never raises.
         passive: the check waits to be called (``heartbeat``): nothing is probed, the evaluator judges what came in.
         describe: one line naming the target, for tables and messages.
+        not_on: places it cannot look from: how their names begin (``aws:``), and why, with what to do instead.
+        switch: the section of checks.yaml that must say ``allowed`` before this kind may be used; its name is in
+            :data:`~probes.core.sections.SECTIONS`.
     """
 
     name: str
@@ -79,3 +82,5 @@ class Kind:
     probe: Callable[[Any, Context], Awaitable[Observation]]
     describe: Callable[[Mapping[str, Any]], str]
     passive: bool = False
+    not_on: Mapping[str, str] = field(default_factory=dict)
+    switch: str | None = None

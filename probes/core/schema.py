@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from probes.core import shapes
 from probes.core.kind import Kind, Shape
+from probes.core.sections import SWITCHES
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _REF: Final = "#/$defs/{model}"
@@ -65,6 +66,7 @@ def schema(kinds: Mapping[str, Kind], channels: Mapping[str, type[Shape]]) -> di
             "maintenance": {"type": "array", "items": of(shapes.MaintenanceShape)},
             "metrics": policy["metrics"],
             "events": policy["events"],
+            **{name: {"const": "allowed"} for name in SWITCHES},
         },
         "$defs": dict(sorted(defs.items())),
     }

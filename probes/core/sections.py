@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from probes.core import shapes
@@ -34,12 +35,13 @@ SECTIONS: Final = (
     "maintenance",
     "metrics",
     "events",
+    "scripts",
 )
+SWITCHES: Final = ("scripts",)
+"""Sections that switch on a kind which is off by default; ``allowed`` is all they say."""
 NOT_HERE: Final[Mapping[str, str]] = {
     "commands": "commands for chat are not part of this version",
     "dashboards": "dashboards of one's own are not part of this version; the page of `probes up` shows every check",
-    "icmp": "this version does not ping; `tcp: host:port` tells more and needs no privilege",
-    "script": "this version runs no scripts; `steps` covers a sequence of requests",
     "browser": "this version drives no browser; `steps` covers a sequence of requests",
 }
 SECRET_REFERENCE: Final = re.compile(r"ssm:/[\w./-]+|secretsmanager:[\w./+=@:-]+(#[\w.-]+)?|env:[A-Za-z_]\w*|file:[^\x00-\x1f]+")
@@ -63,6 +65,7 @@ class Sections:
             "maintenance": self._maintenance,
             "metrics": self._top,
             "events": self._top,
+            **{name: partial(self._switch, name) for name in SWITCHES},
         }
 
     def names(self, reader: Reader) -> None:
@@ -172,6 +175,12 @@ class Sections:
         data = {key: reader.source.data[key] for key in ("metrics", "events") if key in reader.source.data}
         if shape := reader.shape(shapes.Policy, data, ()):
             self.spec.top = shape
+
+    def _switch(self, name: str, reader: Reader, value: Any) -> None:
+        if value != "allowed":
+            reader.complain("value", f"`{name}` says `allowed`, or is left out", (name,))
+        elif self._once(reader, name):
+            self.spec.allowed.add(name)
 
     def _groups(self, reader: Reader, _value: Any) -> None:
         for name, value in self._identified(reader, "groups"):

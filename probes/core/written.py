@@ -26,7 +26,10 @@ class Written:
 
 @dataclass(slots=True)
 class Spec:
-    """Everything that was written. ``places`` says which file holds a named thing: ``("checks", "quote")``."""
+    """Everything that was written. ``places`` says which file holds a named thing: ``("checks", "quote")``.
+
+    ``allowed``: the sections that switch a kind on (``scripts``) and do say ``allowed``.
+    """
 
     service: str = "probes"
     variables: dict[str, Any] = field(default_factory=dict)
@@ -39,6 +42,7 @@ class Spec:
     channels: dict[str, Channel] = field(default_factory=dict)
     routes: tuple[Route, ...] = ()
     maintenance: tuple[Maintenance, ...] = ()
+    allowed: set[str] = field(default_factory=set)
     top: shapes.Policy = field(default_factory=shapes.Policy)
     warnings: tuple[Problem, ...] = ()
     places: dict[tuple[str, str], tuple[Reader, Path]] = field(default_factory=dict)

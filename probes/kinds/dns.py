@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from ipaddress import ip_address
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
 import dns.exception
 import dns.flags
@@ -19,26 +20,32 @@ import dns.rcode
 import dns.rdatatype
 import dns.reversename
 import dns.rrset
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
+from probes.core.address import screen
 from probes.core.fault import Fault
 from probes.core.kind import Context, Fact, Kind, Shape
 from probes.core.result import Observation
 from probes.core.shapes import complain
 from probes.core.units import Duration, Size
-from probes.kinds.wire import nameserver, resolver
+from probes.kinds.wire import nameserver, resolver, trust
 from probes.kinds.wire.failure import Failed, failed, system
 from probes.kinds.wire.look import Look, look
 from probes.kinds.wire.names import literal
 from probes.kinds.wire.nameserver import Malformed, Outcome, Reply, Server, Silence
-from probes.core.address import screen
+from probes.kinds.wire.target import Text
+from probes.kinds.wire.trust import Policy
+from probes.kinds.wire.way import Way
 
+Transport = Literal["udp", "tcp", "dot", "doh"]
 Type = Literal["A", "AAAA", "CNAME", "MX", "NS", "TXT", "SRV", "SOA", "CAA", "PTR"]
 TYPES: Final = ("A", "AAAA", "CNAME", "MX", "NS", "TXT", "SRV", "SOA", "CAA", "PTR")
 PAYLOAD: Final = 1232
 """Bytes of datagram we say we can take: what passes every path unfragmented (DNS flag day 2020)."""
 ATTEMPTS: Final = 3
 """Questions sent to a server that stays silent, spread over the deadline: a datagram may be lost."""
+PORTS: Final = {"udp": 53, "tcp": 53, "dot": 853}
+_PATH: Final = "/dns-query"
 _CASELESS: Final = frozenset({"CNAME", "MX", "NS", "SRV", "SOA", "PTR"})
 _FAULTS: Final = {"NXDOMAIN": "dns.nxdomain", "REFUSED": "dns.refused"}
 
@@ -53,11 +60,14 @@ FACTS: Final = {
     "truncated": Fact("boolean", "the answer did not fit into a datagram, and was asked for again over TCP"),
     "size": Fact("size", "bytes of the answer"),
     "ip": Fact("text", "address of the server that answered"),
-    "latency": Fact("duration", "from the question sent to the answer received, TCP's connection included"),
+    "family": Fact("number", "4 or 6: of that address"),
+    "latency": Fact("duration", "connect + tls + wait + receive, as the network took it"),
     "total": Fact("duration", "from the start of all to the end, with finding the server's address"),
     "resolve": Fact("duration", "finding the server's address"),
-    "connect": Fact("duration", "opening the connection, over TCP"),
-    "wait": Fact("duration", "from the question sent to the answer received"),
+    "connect": Fact("duration", "opening the connection, but over UDP"),
+    "tls": Fact("duration", "the TLS handshake, over TLS and HTTPS"),
+    "wait": Fact("duration", "from the question sent to the answer received, over HTTPS to its first byte"),
+    "receive": Fact("duration", "from the answer's first byte to its last, over HTTPS"),
 }
 
 
@@ -74,7 +84,7 @@ def _server(text: str) -> str:
     if "${{" in text:
         return text
     try:
-        host, _ = place(text)
+        host = _of_url(text) if text.startswith("https://") else place(text)[0]
         address = literal(host)
     except ValueError as error:
         raise complain("address", str(error)) from None
@@ -86,12 +96,14 @@ def _server(text: str) -> str:
     return text
 
 
-def _transport(text: str) -> str:
-    if text in ("dot", "doh"):
-        raise complain("not-here", f"this version asks name servers over udp and tcp, not {text}")
-    if text not in ("udp", "tcp"):
-        raise complain("value", "`transport` is udp or tcp")
-    return text
+def _of_url(text: str) -> str:
+    """The host of a URL. Raises ValueError."""
+    url = urlsplit(text)
+    if not url.hostname or "@" in url.netloc or re.search(r"[\x00-\x20\x7f]", text):
+        raise ValueError(f"{text[:80]!r} is not the URL of a name server: write https://dns.example/dns-query")
+    if url.port == 0:
+        raise ValueError("0 is not a port: it is 1 to 65535")
+    return url.hostname
 
 
 class Target(Shape):
@@ -100,9 +112,12 @@ class Target(Shape):
     Attributes:
         name: what is asked for; an IP address for PTR.
         type: of the records.
-        server: name server, ``host`` or ``host:port``; without one, this machine's own are asked in turn.
+        server: name server, ``host`` or ``host:port``, with ``doh`` also a URL; without one, this machine's own are asked in turn.
         port: of the server, where ``server`` does not say.
-        transport: over TCP an answer may be long; over UDP it is asked again over TCP when it does not fit.
+        transport: over UDP the question is asked again over TCP when the answer does not fit; ``dot`` is DNS over TLS, ``doh`` over
+            HTTPS, where a server that is a host is asked at ``/dns-query``.
+        ca: with ``dot`` and ``doh``, file or PEM text of the trust anchors, in place of the system's.
+        server_name: with ``dot``, the name in the server's certificate, where it is not ``server``'s.
         recursion: ask the server to find out what it does not know.
         dnssec: ask for DNSSEC's signatures.
     """
@@ -111,17 +126,31 @@ class Target(Shape):
     type: Type = "A"
     server: Annotated[str, AfterValidator(_server)] | None = None
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
-    transport: Annotated[str, AfterValidator(_transport), Field(json_schema_extra={"enum": ["udp", "tcp"]})] = "udp"
+    transport: Transport = "udp"
+    ca: str | None = None
+    server_name: Text | None = None
     recursion: bool = True
     dnssec: bool = False
 
+    @model_validator(mode="after")
+    def _together(self) -> Target:
+        if self.transport in ("udp", "tcp") and (self.ca or self.server_name):
+            raise complain("value", f"`ca` and `server_name` are for TLS, and there is none over {self.transport}")
+        if self.transport == "doh" and self.server_name:
+            raise complain("value", "`server_name` is for dot; with doh it is the host of the URL")
+        if self.transport in ("dot", "doh") and self.server is None:
+            raise complain("missing-key", f"`{self.transport}` needs a `server`: this machine's own need not speak it")
+        if self.transport != "doh" and (self.server or "").startswith("https://"):
+            raise complain("value", "a server that is a URL is asked by transport: doh")
+        return self
+
 
 def short(text: Any) -> dict[str, Any]:
-    """``A api.shop.example @1.1.1.1``: the type and the server may be left out."""
+    """``A api.shop.example @1.1.1.1``: the type and the server may be left out; ``@tls://1.1.1.1`` is ``dot``."""
     words = _words(text) if isinstance(text, str) else []
     target: dict[str, Any] = {}
     if words and words[-1].startswith("@"):
-        target["server"] = words.pop()[1:]
+        target |= _at(words.pop()[1:])
     if len(words) == 2:
         if words[0].upper() not in TYPES:
             raise ValueError(f"{words[0]} is not one of the record types {', '.join(TYPES)}")
@@ -129,6 +158,13 @@ def short(text: Any) -> dict[str, Any]:
     if len(words) != 1 or target.get("server") == "":
         raise ValueError("write what to ask for: type, name and @server, such as A api.shop.example @1.1.1.1")
     return {"name": words[0], **target}
+
+
+def _at(server: str) -> dict[str, Any]:
+    """``tls://1.1.1.1`` and ``https://dns.example/dns-query`` say the transport as well."""
+    if server.startswith("https://"):
+        return {"server": server, "transport": "doh"}
+    return {"server": server[6:], "transport": "dot"} if server.startswith("tls://") else {"server": server}
 
 
 def _words(text: str) -> list[str]:
@@ -164,58 +200,94 @@ def question(name: str, rdtype: str = "A") -> dns.name.Name:
 
 async def probe(target: Target, context: Context) -> Observation:
     """Ask once; the response code is a fact, and a fault as well unless it is NOERROR."""
-    answered: list[tuple[Server, Reply]] = []
-    phases: dict[str, float] = {}
-    seen = await look(context, partial(_probe, target, answered, phases))
-    if not answered:
-        return replace(seen, phases=phases)
-    reply = answered[0][1]
-    latency = reply.connect + reply.seconds
-    return replace(seen, phases=phases, latency=latency, clock=reply.clock)
+    return await look(context, partial(_probe, target))
 
 
-async def _probe(target: Target, answered: list[tuple[Server, Reply]], phases: dict[str, float], seen: Look) -> None:
-    servers = await _servers(target, seen, phases)
+async def _probe(target: Target, seen: Look) -> None:
     asked = question(target.name, target.type)
     query = dns.message.make_query(asked, target.type, use_edns=0, payload=PAYLOAD, want_dnssec=target.dnssec)
     query.flags |= dns.flags.AD  # "tell me whether it is authentic" (RFC 6840, section 5.7)
     if not target.recursion:
         query.flags &= ~dns.flags.RD
-    reply = await _ask(target, servers, query, seen, answered)
-    if reply.message.rcode() in (dns.rcode.FORMERR, dns.rcode.NOTIMP) and reply.message.edns < 0:
-        query.use_edns(False)  # a server from before EDNS (RFC 6891, section 7)
-        reply = await _ask(target, servers, query, seen, answered)
-    if reply.connect:
-        phases["connect"] = reply.connect
-    phases["wait"] = reply.seconds
-    _note(target, answered[0], seen, phases)
+    message = await (_clear if target.transport in ("udp", "tcp") else _encrypted)(target, query, seen)
+    _note(target, message, seen)
     rcode = seen.facts["rcode"]
     if rcode != "NOERROR":
-        because = f"name server {answered[0][0]} answered {rcode} for {target.type} {target.name}"
+        because = f"name server {seen.evidence['server']} answered {rcode} for {target.type} {target.name}"
         raise failed(_FAULTS.get(rcode, "dns.servfail"), because)
 
 
-async def _servers(target: Target, seen: Look, phases: dict[str, float]) -> tuple[Server, ...]:
+async def _clear(target: Target, query: dns.message.Message, seen: Look) -> dns.message.QueryMessage:
+    """The answer over UDP or TCP."""
+    way = seen.way()
+    servers = await _servers(target, seen, way)
+    server, reply = await _ask(target, servers, query, seen, way)
+    if reply.message.rcode() in (dns.rcode.FORMERR, dns.rcode.NOTIMP) and reply.message.edns < 0:
+        query.use_edns(False)  # a server from before EDNS (RFC 6891, section 7)
+        server, reply = await _ask(target, servers, query, seen, way)
+    seen.facts |= {"truncated": reply.truncated, "size": Size(reply.size)}
+    seen.evidence["server"] = str(server)
+    return reply.message
+
+
+async def _encrypted(target: Target, query: dns.message.Message, seen: Look) -> dns.message.QueryMessage:
+    """The answer over TLS or HTTPS."""
+    from probes.kinds.wire import encrypted  # with httpx, which others need not wait for
+
+    https = target.transport == "doh"
+    context = trust.context(Policy(target.ca, alpn=("http/1.1",) if https else ()), seen.context.base)
+    seen.restart()
+    way = seen.way()
+    try:
+        if https:
+            message, size = await encrypted.over_https(way, address(target), query, context)
+        else:
+            host, port = _place(target)
+            message, size = await encrypted.over_tls(way, host, port or PORTS["dot"], query, context, target.server_name)
+    except Failed as error:
+        if error.fault.kind in ("timeout.response", "timeout.body"):
+            raise _silent(target, way.where, seen) from error
+        raise
+    seen.whole = True
+    seen.facts |= {"truncated": False, "size": Size(size)}
+    seen.evidence["server"] = way.where
+    return message
+
+
+def address(target: Target) -> str:
+    """The URL that is asked over HTTPS. Raises Failed."""
+    if target.server is not None and target.server.startswith("https://"):
+        return target.server
+    host, port = _place(target)
+    return f"https://{f'[{host}]' if ':' in host else host}:{port or 443}{_PATH}"
+
+
+def _place(target: Target) -> tuple[str, int | None]:
+    """Host and port of the server, as far as they are said. Raises Failed."""
+    try:
+        host, port = place(target.server or "")
+    except ValueError as error:
+        raise failed("dns.nxdomain", str(error)) from None
+    return host, port or target.port
+
+
+def _silent(target: Target, who: str, seen: Look) -> Failed:
+    because = f"name server {who} did not answer {target.type} {target.name} within {seen.context.timeout:g}s"
+    return failed("timeout.dns", because)
+
+
+async def _servers(target: Target, seen: Look, way: Way) -> tuple[Server, ...]:
     """Whom to ask: the server that was named, resolved and screened, or this machine's own, which are trusted."""
     if target.server is None:
         return tuple(replace(server, port=target.port or server.port) for server in resolver.DEFAULT.servers())
-    try:
-        host, port = place(target.server)
-    except ValueError as error:
-        raise failed("dns.nxdomain", str(error)) from None
-    answer = await resolver.resolve(host, timeout=seen.deadline - time.monotonic())
-    phases["resolve"] = answer.seconds
-    for address in answer.addresses:
-        reason = screen(address, loopback=seen.context.loopback)
-        if reason:
-            raise failed("ssrf.blocked", reason if address == host else f"{host}: {reason}")
-    return (Server(answer.addresses[0], port or target.port or 53),)
+    host, port = _place(target)
+    return (Server((await way.addresses(host))[0], port or PORTS[target.transport]),)
 
 
 async def _ask(
-    target: Target, servers: tuple[Server, ...], query: dns.message.Message, seen: Look, answered: list[tuple[Server, Reply]]
-) -> Reply:
-    """The first answer, whatever it says; ``answered`` holds the last one and who gave it."""
+    target: Target, servers: tuple[Server, ...], query: dns.message.Message, seen: Look, way: Way
+) -> tuple[Server, Reply]:
+    """Who answered first, and what, whatever it says; noted in ``way``, as nothing went it."""
     left = seen.deadline - time.monotonic()
     named = target.server is not None
     turns = servers * (ATTEMPTS if target.transport == "udp" else 1)
@@ -231,12 +303,12 @@ async def _ask(
                 weigh=partial(_weigh, named),
             )
     except TimeoutError:
-        because = f"name server {who} did not answer {target.type} {target.name} within {seen.context.timeout:g}s"
-        raise failed("timeout.dns", because) from None
+        raise _silent(target, who, seen) from None
     except Silence as silence:
         raise Failed(silence.faults[0]) from None
-    answered[:] = [(server, reply)]
-    return reply
+    way.ip, way.port, way.clock, seen.whole = server.address, server.port, reply.clock, True
+    way.phases |= {"wait": reply.seconds} | ({"connect": reply.connect} if reply.connect else {})
+    return server, reply
 
 
 def _weigh(named: bool, server: Server, outcome: Outcome) -> Fault | None:
@@ -247,20 +319,14 @@ def _weigh(named: bool, server: Server, outcome: Outcome) -> Fault | None:
     return None
 
 
-def _note(target: Target, answered: tuple[Server, Reply], seen: Look, phases: Mapping[str, float]) -> None:
-    server, reply = answered
-    message = reply.message
+def _note(target: Target, message: dns.message.QueryMessage, seen: Look) -> None:
     seen.facts |= {
         "rcode": dns.rcode.to_text(message.rcode()),
         "authenticated": bool(message.flags & dns.flags.AD),
         "authoritative": bool(message.flags & dns.flags.AA),
-        "truncated": reply.truncated,
-        "size": Size(reply.size),
-        "ip": server.address,
-        "latency": Duration(reply.connect + reply.seconds),
-        **{name: Duration(seconds) for name, seconds in phases.items()},
         "answers": [],
     }
+    server = seen.evidence["server"]
     try:
         chain = message.resolve_chaining() if message.question else None
     except dns.exception.DNSException as error:
@@ -270,7 +336,7 @@ def _note(target: Target, answered: tuple[Server, Reply], seen: Look, phases: Ma
         seen.facts["ttl"] = Duration(chain.minimum_ttl)
     if chain is not None and chain.cnames:
         seen.evidence["aliases"] = [_plain(rrset[0].target) for rrset in chain.cnames]
-    seen.evidence |= {"server": str(server), "answers": seen.facts["answers"][:20], "flags": dns.flags.to_text(message.flags)}
+    seen.evidence |= {"answers": seen.facts["answers"][:20], "flags": dns.flags.to_text(message.flags)}
 
 
 def text(record: Any, rdtype: str) -> str:
@@ -288,7 +354,8 @@ def _plain(name: dns.name.Name) -> str:
 
 def describe(target: Mapping[str, Any]) -> str:
     """``A api.shop.example @1.1.1.1``."""
-    server = f" @{target['server']}" if target.get("server") else ""
+    scheme = "tls://" if target.get("transport") == "dot" else ""
+    server = f" @{scheme}{target['server']}" if target.get("server") else ""
     return f"{target.get('type', 'A')} {target.get('name', '')}{server}"
 
 

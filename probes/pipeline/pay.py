@@ -88,7 +88,7 @@ async def _claim(plan: Plan, world: World, chunk: list[Batch]) -> list[Batch]:
             owed = []
             for one in slot.owed:
                 identity = (one.alert.id, one.attempts)
-                if identity in wanted and one.next <= now:
+                if identity in wanted:  # one that somebody else tries meanwhile has an attempt more
                     mine[identity] = claim(one, wanted[identity], now)
                 owed.append(mine.get(identity, one))
             return replace(slot, owed=tuple(owed)) if mine else slot

@@ -30,6 +30,7 @@ def test_recovery_says_how_long_it_was():
 
 def test_reminder_and_escalation_say_so():
     assert told(alert(event="reminded")).startswith("[STILL DOWN]")
+    assert told(alert(event="reminded", reason="worsened")).startswith("[NOW DOWN]")
     assert told(alert(event="escalated")).startswith("[DOWN, ESCALATED]")
     assert told(alert(subject(status="degraded"), severity="warning")).startswith("[DEGRADED]")
 

@@ -81,7 +81,9 @@ def test_addresses_of_no_public_host_take_no_webhook(address: str) -> None:
     assert public(address)
 
 
-@pytest.mark.parametrize("address", ["8.8.8.8", "1.1.1.1", "2606:4700:4700::1111", "2a00:1450::1", "::ffff:8.8.8.8", "64:ff9b::808:808"])
+@pytest.mark.parametrize(
+    "address", ["8.8.8.8", "1.1.1.1", "2606:4700:4700::1111", "2a00:1450::1", "::ffff:8.8.8.8", "64:ff9b::808:808"]
+)
 def test_public_addresses_are_public(address: str) -> None:
     assert screen(address, loopback=False) is None
     assert public(address) is None

@@ -361,7 +361,7 @@ def ahead(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """The resolver's steady clock, that many seconds on."""
 
     class Clock:
-        monotonic = staticmethod(lambda begun=time.monotonic(): begun + seconds)  # noqa: B008
+        monotonic = staticmethod(lambda begun=time.monotonic(): begun + seconds)
 
     monkeypatch.setattr(resolver, "time", Clock)
 

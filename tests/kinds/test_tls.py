@@ -65,6 +65,11 @@ async def test_a_trusted_certificate(authority: trustme.CA, anchors: str) -> Non
     assert set(facts["names"]) == {HOST, "shop.test"}
     assert (facts["self_signed"], facts["chain_length"], facts["version"]) == (False, 1, "TLSv1.3")
     assert facts["cipher"]
+    assert facts["chain_expires_in"] == facts["expires_in"]
+    assert facts["chain"] == [facts["subject"]]
+    assert facts["key"] == "EC secp256r1"
+    assert len(bytes.fromhex(facts["fingerprint"])) == 32
+    assert int(facts["serial"], 16) > 0
     assert seen.latency == pytest.approx(seen.phases["connect"] + seen.phases["tls"])
     assert set(facts) <= set(KINDS["tls"].facts)
 
@@ -160,6 +165,28 @@ async def test_a_slow_handshake_is_in_the_tls_phase(authority: trustme.CA, ancho
     assert seen.fault is None
     assert seen.phases["tls"] >= 0.2
     assert seen.phases["connect"] < 0.1
+
+
+async def test_an_intermediate_that_expires_first() -> None:
+    """The chain is as good as its weakest part."""
+    root = trustme.CA()
+    middle = root.create_child_ca()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    middle.issue_cert(HOST, key_type=trustme.KeyType.RSA).configure_cert(context)
+    with Raw(lambda peer: peer.hold(), context) as server:
+        seen = await see("tls", {"address": f"{HOST}:{server.port}", "ca": root.cert_pem.bytes().decode()})
+    assert seen.fault is None
+    assert (seen.facts["chain_length"], len(seen.facts["chain"]), seen.facts["key"]) == (2, 2, "RSA 2048")
+    assert seen.facts["chain"][1] == seen.facts["issuer"]
+    leaf, other = (made_der(NOW + days * DAY) for days in (20, 5))
+    assert certificate.facts([leaf, other], int(NOW.timestamp()))["chain_expires_in"] == 5 * 86400
+    assert certificate.facts([leaf, other, b"junk"], int(NOW.timestamp()))["expires_in"] == 20 * 86400
+
+
+def made_der(ends: datetime.datetime) -> bytes:
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    built = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), NOW - DAY, ends)
+    return built.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
 
 
 def test_bytes_that_are_no_certificate() -> None:

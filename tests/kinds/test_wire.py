@@ -216,7 +216,7 @@ async def test_without_epoll_the_loop_serves(monkeypatch: pytest.MonkeyPatch) ->
     """As on macOS: plain readers of the loop, no stamps."""
     monkeypatch.setattr(poller, "EDGES", False)
     monkeypatch.setattr(poller, "_pollers", type(poller._pollers)())
-    monkeypatch.setattr(link, "_STAMPS", 0)
+    monkeypatch.setattr(link, "STAMPS", 0)
     monkeypatch.setattr(link, "_TCP_INFO", None)
     authority = trustme.CA()
 

@@ -1,4 +1,4 @@
-"""A small real DNS server on loopback, UDP and TCP on one port, with misbehaviours by name.
+"""A small real DNS server on loopback, UDP and TCP on one port, with misbehaviours by name; with ``tls`` also DoT and DoH.
 
     async with Dnsd({"api.test A": "192.0.2.1 192.0.2.2", "www.test CNAME": "api.test"}) as dnsd:
         resolver = Resolver(dnsd.resolv_conf(tmp_path), hosts)
@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import ssl
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +41,10 @@ MISBEHAVIOURS = (
     "huge",  # an announced length of 60,000 bytes over TCP
     "slow-tcp",  # a byte of the TCP answer every 50 ms
     "no-soa",  # a denial without SOA
+    "status",  # over HTTPS: 500
+    "redirect",  # over HTTPS: to somewhere else
+    "page",  # over HTTPS: a page for people
+    "other",  # over TLS and HTTPS: the answer to another question
 )  # fmt: skip
 
 
@@ -66,7 +72,11 @@ class Dnsd:
     chains: bool = True  # whether aliases are followed in the answer, as a recursive server does
     host: str = "127.0.0.1"
     seen: list[Seen] = field(default_factory=list)
+    heads: list[str] = field(default_factory=list)  # of requests over HTTPS
     port: int = 0
+    tls: ssl.SSLContext | None = None
+    dot: int = 0  # the ports of both
+    doh: int = 0
 
     async def __aenter__(self) -> Dnsd:
         loop = asyncio.get_running_loop()
@@ -79,13 +89,19 @@ class Dnsd:
                 break
             except OSError:
                 self._tcp.close()
+        self._sealed: list[asyncio.Server] = []
+        if self.tls is not None:
+            for serve in (functools.partial(self._serve, transport="dot"), self._page):
+                self._sealed.append(await asyncio.start_server(serve, self.host, 0, ssl=self.tls))
+            self.dot, self.doh = (server.sockets[0].getsockname()[1] for server in self._sealed)
         self._stranger, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, (self.host, 0))
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._udp.close()
         self._stranger.close()
-        self._tcp.close()
+        for server in (self._tcp, *self._sealed):
+            server.close()
         for task in self._work:
             task.cancel()
         await asyncio.gather(*self._work, return_exceptions=True)
@@ -182,18 +198,18 @@ class Dnsd:
                 return
         self._udp.sendto(wire, sender)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, transport: str = "tcp") -> None:
         self._work.add(task := asyncio.current_task())  # type: ignore[arg-type]
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             (length,) = struct.unpack("!H", await reader.readexactly(2))
             query = dns.message.from_wire(await reader.readexactly(length))
-            name, rdtype = self._note(query, "tcp", writer.get_extra_info("peername")[1])
+            name, rdtype = self._note(query, transport, writer.get_extra_info("peername")[1])
             how = self._of(self.behaves, name, rdtype)
             await asyncio.sleep(self._of(self.delays, name, rdtype) or 0)
             if how == "drop":
                 await asyncio.sleep(60)
             if how != "truncate-refuse":
-                wire = self.answer(query, name, rdtype).to_wire(max_size=65535)
+                wire = other(query) if how == "other" else self.answer(query, name, rdtype).to_wire(max_size=65535)
                 sent = struct.pack("!H", 60000 if how == "huge" else len(wire)) + wire
                 for piece in (sent[i : i + 1] for i in range(len(sent))) if how == "slow-tcp" else (sent[:1], sent[1:]):
                     writer.write(piece)
@@ -203,6 +219,36 @@ class Dnsd:
         with contextlib.suppress(ConnectionError, asyncio.CancelledError):
             await writer.wait_closed()
         self._work.discard(task)  # type: ignore[arg-type]
+
+    async def _page(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """DNS over HTTPS."""
+        self._work.add(task := asyncio.current_task())  # type: ignore[arg-type]
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+            self.heads.append(head)
+            query = dns.message.from_wire(await reader.readexactly(int(head.split("content-length: ")[1].split()[0])))
+            name, rdtype = self._note(query, "doh", writer.get_extra_info("peername")[1])
+            how = self._of(self.behaves, name, rdtype)
+            await asyncio.sleep(self._of(self.delays, name, rdtype) or 0)
+            if how == "drop":
+                await asyncio.sleep(60)
+            wire = {"other": other, "maze": maze}[how](query) if how in ("other", "maze") else None
+            wire = wire or self.answer(query, name, rdtype).to_wire(max_size=65535)
+            moved = "302 Found\r\nLocation: https://127.0.0.1:1/dns-query"
+            status = {"status": "500 Oops", "redirect": moved}.get(how or "", "200 OK")
+            media = "text/html" if how == "page" else "application/dns-message"
+            writer.write(f"HTTP/1.1 {status}\r\nContent-Type: {media}\r\nContent-Length: {len(wire)}\r\n\r\n".encode() + wire)
+            await writer.drain()
+        writer.close()
+        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+            await writer.wait_closed()
+        self._work.discard(task)  # type: ignore[arg-type]
+
+
+def other(query: dns.message.Message) -> bytes:
+    """A good answer to another question."""
+    asked = dns.message.make_query("other.test", "A", id=query.id)
+    return dns.message.make_response(asked).to_wire()
 
 
 def maze(query: dns.message.Message) -> bytes:

@@ -159,6 +159,15 @@ async def test_a_sleeping_evaluator_blames_nobody(story: Story) -> None:
     assert told.events("Check Status Changed", "after") == ["up"]
 
 
+async def test_an_evaluator_that_wakes_up_first_waits_for_runs(story: Story) -> None:
+    told = await story("dublin P P")
+    told.memory.clock.at += 3600
+    await told.wait(3 * 60 + 20)
+    assert told.alerts == []
+    await told.wait(60)  # nobody runs, and now we have been awake for long enough to know
+    assert told.alerts == ["2m opened warning quote -> chat"]
+
+
 async def test_failures_before_and_after_a_long_gap_do_not_add_up(story: Story) -> None:
     told = await story("dublin P F")
     told.minute += 60

@@ -100,6 +100,20 @@ async def test_an_alert_that_is_refused_is_parked_and_later_ones_flow(story: Sto
     assert told.alerts[-1].endswith("resolved critical quote -> chat")
 
 
+async def test_a_dead_channel_is_tried_once_a_round_whatever_is_owed(story: Story) -> None:
+    names = [f"c{number}" for number in range(20)]
+    told = await story("\n".join(f"{name}@dublin P" for name in names), routes=TO_CHAT, step=60.0)
+    told.receiver.answers["chat"] = 503
+    await told.play("\n".join(f"{name}@dublin F F" for name in names))
+    assert await told.owed() == 20
+    assert told.receiver.tried.count("chat") == 1
+    await pipeline.pay(told.plan, told.memory.world)
+    assert told.receiver.tried.count("chat") == 2
+    del told.receiver.answers["chat"]
+    await pipeline.pay(told.plan, told.memory.world)
+    assert await told.owed() <= 2  # those that were tried may wait for their time
+
+
 async def test_a_hanging_channel_holds_up_nobody(story: Story) -> None:
     """Two rounds overlap: the first hangs on one channel, the second pays the other, and nobody is told twice."""
     import asyncio

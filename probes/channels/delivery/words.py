@@ -26,10 +26,12 @@ def _visible(letter: str) -> str:
 
 
 def word(alert: Alert) -> str:
-    """What happened, in a few words: ``DOWN``, ``STILL DOWN``, ``DOWN, ESCALATED``, ``RECOVERED``."""
+    """What happened, in a few words: ``DOWN``, ``NOW DOWN``, ``STILL DOWN``, ``DOWN, ESCALATED``, ``RECOVERED``."""
     if alert.event == "resolved":
         return "RECOVERED"
     now = plain(alert.subjects[0].status, 20).upper() if alert.total == 1 else "FAILING"
+    if alert.reason in ("worsened", "improved"):
+        return f"NOW {now}"
     return {"reminded": f"STILL {now}", "escalated": f"{now}, ESCALATED"}.get(alert.event, now)
 
 

@@ -23,9 +23,9 @@ from probes.kinds.wire.poller import ENDED, WRITE, poller
 CHUNK: Final = 65536
 STAGGER: Final = 0.25
 """Seconds until the next address is tried as well (RFC 8305, section 5: "Connection Attempt Delay")."""
-_STAMPS: Final = 35 if sys.platform == "linux" and struct.calcsize("l") == 8 else 0  # SO_TIMESTAMPNS of asm-generic/socket.h
-_TIMESPEC: Final = struct.Struct("@ll")
-_ROOM: Final = socket.CMSG_SPACE(_TIMESPEC.size)
+STAMPS: Final = 35 if sys.platform == "linux" and struct.calcsize("l") == 8 else 0  # SO_TIMESTAMPNS of asm-generic/socket.h
+TIMESPEC: Final = struct.Struct("@ll")
+_ROOM: Final = socket.CMSG_SPACE(TIMESPEC.size)
 _TCP_INFO: Final = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" else None
 _ESTABLISHED, _CLOSE_WAIT = 1, 8  # enum of net/tcp_states.h, as in tcpi_state
 _INFO: Final = struct.Struct("=B67xI28xI")
@@ -36,12 +36,12 @@ _STEP: Final = 1_000_000  # nanoseconds by which real and steady time may part b
 
 
 @cache
-def _pin_stamps() -> int:
+def pin_stamps() -> int:
     """The kernel stamps packets only while some socket asks for it, and starts late: keep one descriptor that always does."""
-    if not _STAMPS:
+    if not STAMPS:
         return -1
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as pin:
-        pin.setsockopt(socket.SOL_SOCKET, _STAMPS, 1)
+        pin.setsockopt(socket.SOL_SOCKET, STAMPS, 1)
         return pin.detach()
 
 
@@ -65,11 +65,11 @@ class Link:
 
     def __init__(self, address: str, port: int, deadline: float) -> None:
         """Start to connect. Raises OSError: of the machine, or of a network that refuses at once."""
-        _pin_stamps()
+        pin_stamps()
         self.address = address
         self.port = port
         self.connect = 0.0
-        self.clock: Literal["kernel", "loop"] = "kernel" if _STAMPS else "loop"
+        self.clock: Literal["kernel", "loop"] = "kernel" if STAMPS else "loop"
         self.received = 0
         self.ended = False
         self._deadline = deadline
@@ -92,8 +92,8 @@ class Link:
         try:
             if not _NONBLOCK:
                 self._socket.setblocking(False)
-            if _STAMPS:
-                self._socket.setsockopt(socket.SOL_SOCKET, _STAMPS, 1)
+            if STAMPS:
+                self._socket.setsockopt(socket.SOL_SOCKET, STAMPS, 1)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._fd = self._socket.fileno()
             steady = time.monotonic_ns()
@@ -232,7 +232,7 @@ class Link:
     def _arrival(self, ancillary: Sequence[tuple[int, int, bytes]]) -> float:
         steady, real = time.monotonic_ns(), time.time_ns()
         if ancillary and abs(real - steady - self._offset) < _STEP:
-            seconds, nanoseconds = _TIMESPEC.unpack_from(ancillary[0][2])
+            seconds, nanoseconds = TIMESPEC.unpack_from(ancillary[0][2])
             age = real - (seconds * 1_000_000_000 + nanoseconds)
             mark: float = (steady - max(age, 0)) / 1e9
             if age > -_STEP and mark >= self.dialled:

@@ -66,8 +66,7 @@ class Way:
             Failed: why it could not be opened. Expired: to be turned into words by :meth:`late`.
         """
         self.port = port
-        self.began = time.monotonic()
-        addresses = await self._addresses(host)
+        addresses = await self.addresses(host)
         self.phase, self.ip = "connect", addresses[0]
         link = await connect(addresses, port, self.deadline)
         self.channel = link
@@ -75,10 +74,13 @@ class Way:
             self.began = link.dialled - self.phases["resolve"]
         self.ip, self.clock = link.address, link.clock
         self.phases["connect"], self.opened = link.connect, link.dialled + link.connect
-        self.phase = "tls" if context else "wait"
-        if context is None:
-            return link
-        secure = self.channel = Secure(link, context, (name or host).rstrip("."))
+        self.phase = "wait"
+        return link if context is None else await self.secure(link, context, name or host)
+
+    async def secure(self, link: Link, context: ssl.SSLContext, name: str) -> Secure:
+        """Speak TLS over the open ``link`` from here on, with the server called ``name``. Raises as :meth:`go` does."""
+        self.phase = "tls"
+        secure = self.channel = Secure(link, context, name.rstrip("."))
         try:
             await secure.handshake()
         finally:
@@ -88,7 +90,9 @@ class Way:
         self.phase = "wait"
         return secure
 
-    async def _addresses(self, host: str) -> tuple[str, ...]:
+    async def addresses(self, host: str) -> tuple[str, ...]:
+        """The addresses of ``host``, every one of which may be visited. Raises as :meth:`go` does."""
+        self.began = time.monotonic()
         left = self.deadline - self.began
         if left <= 0:
             raise Expired

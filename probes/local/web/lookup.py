@@ -15,7 +15,7 @@ from probes.local.web import series
 from probes.local.web.states import State, states
 from probes.ports import World
 
-RANGES: Final = ("1h", "6h", "24h", "7d")
+RANGES: Final = ("15m", "1h", "6h", "24h", "7d")
 """No longer than runs that passed are kept: beyond, only the failures are left, and every number would be wrong."""
 USUAL: Final = "6h"
 MOST_RUNS: Final = 20_000
@@ -51,11 +51,14 @@ class Look:
 
 
 async def look(plan: Plan, world: World, check: str, wanted: str | None) -> Look:
-    """Read the past of a check over the range ``wanted``; one that is not offered is the usual one."""
+    """Read the past of a check over the range ``wanted``; without one, over the shortest that holds all of the usual one."""
     chosen = wanted if wanted in RANGES else USUAL
     end = world.now()
+    runs = await view.history(world, check, end - duration(chosen), MOST_RUNS)
+    if wanted not in RANGES:
+        past = end - instant(runs[0]["at"]) if runs else 0.0
+        chosen = next((one for one in RANGES if past <= duration(one)), USUAL)
     start = end - duration(chosen)
-    runs = await view.history(world, check, start, MOST_RUNS)
     found = [i for i in await view.incidents(plan, world, since=start) if i.check == check and _touches(i, start)]
     events = await view.events(world, start)
     return Look(chosen, start, end, runs, series.measured(plan.checks[check], runs), found, events, len(runs) >= MOST_RUNS)

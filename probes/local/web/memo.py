@@ -39,6 +39,11 @@ class Memo:
                 self._digest = plan.digest
             return self._seen
 
+    @property
+    def again(self) -> float:
+        """Seconds until the next reading; 0 when the fleet is read for every request."""
+        return max(0.0, self._until - time.monotonic())
+
     def forget(self) -> None:
         """A person changed something and wants to see it."""
         self._until = 0.0

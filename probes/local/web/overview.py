@@ -33,11 +33,17 @@ def overview(
         if held:
             counts = count(held)
             parts.append(
-                {"name": title, "held": held, "counts": counts, "tiled": tiled and counts["up"] + counts["paused"] == len(held)}
+                {
+                    "name": title,
+                    "title": plan.groups.get(title, title),
+                    "held": held,
+                    "counts": counts,
+                    "tiled": tiled and counts["up"] + counts["paused"] == len(held),
+                }
             )
     counts = count(items)
     return {
-        "headline": headline(counts, name),
+        "headline": headline(counts, name and plan.groups.get(name, name)),
         "worst": next((status for status in STATUSES if counts[status] and status != "paused"), "unknown"),
         "counts": counts,
         "quiet": sum(item.muted is not None for item in items),

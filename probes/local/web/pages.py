@@ -73,6 +73,7 @@ async def _overview(request: Request, name: str | None) -> Response:
         **overview.overview(plan, items, incidents, name, rows=request.query_params.get("view") == "rows"),
         "monitor": overview.monitor(service, items, incidents, now),
         "most_cards": MOST_CARDS,
+        "again": request.app.state.memo.again,
     }
     return await page(request, "fleet.html", context)
 
@@ -99,6 +100,7 @@ async def check(request: Request) -> Response:
         "check": subject,
         "item": item,
         "ungrouped": UNGROUPED,
+        "group_title": service.plan.groups.get(subject.group or "", subject.group or UNGROUPED),
         "runbook": _link(subject.runbook),
         "range": seen.range,
         "ranges": RANGES,
@@ -185,6 +187,7 @@ async def page(request: Request, template: str, context: Mapping[str, Any], stat
         "pulse": service.pulse,
         "stalled": now - service.pulse > STALLED,
         "now": now,
+        "again": 0.0,
         "form_token": request.scope.get("probes.form_token", ""),
         "notice": NOTICES.get(request.query_params.get("notice", "")),
         "asset": address,

@@ -17,14 +17,17 @@ from tests.worlds import MemoryStore
 
 @pytest.fixture(scope="session")
 def grown() -> Serving:
-    return asyncio.run(lived(configuration(), 60))
+    return asyncio.run(lived(configuration(), 58))
 
 
 @pytest.fixture
 def serving(grown: Serving) -> Serving:
     store = grown.world.store
     assert isinstance(store, MemoryStore)
-    return replace(grown, world=replace(grown.world, store=copy.deepcopy(store)), told=[])
+    own = MemoryStore()
+    own.documents = dict(store.documents)
+    own.logs = {name: dict(records) for name, records in store.logs.items()}
+    return replace(grown, plan=copy.deepcopy(grown.plan), world=replace(grown.world, store=own), told=[])
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import yaml
 from probes import pipeline
 from probes.channels import CHANNELS
 from probes.core.check import Check
-from probes.core.compile import compile  # noqa: A004 - the verb of the house
+from probes.core.compile import compile
 from probes.core.diagnostics import Problem
 from probes.core.fault import Fault
 from probes.core.judge import judge
@@ -78,7 +78,11 @@ def configuration(count: int = 40, hostile: bool = True, locations: tuple[str, .
             "secrets": {"API_TOKEN": "env:API_TOKEN"},
             "defaults": {"every": "1m", "timeout": "10s", "locations": list(locations), "owner": "team-platform"},
             "groups": {
-                name: {"owner": f"team-{name}", **({"slo": "99.9% over 30d", "runbook": RUNBOOK} if name == "checkout" else {})}
+                name: {
+                    "owner": f"team-{name}",
+                    **({"slo": "99.9% over 30d", "runbook": RUNBOOK} if name == "checkout" else {}),
+                    **({"name": "Names & certificates"} if name == "edge" else {}),
+                }
                 for name in groups
             },
             "checks": checks,

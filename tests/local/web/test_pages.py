@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from urllib.parse import quote
 
@@ -11,6 +12,7 @@ import pytest
 
 from probes import pipeline, view
 from probes.core.diagnostics import Problem
+from probes.local.web import overview
 from tests.local.web.fleets import HOSTILE, RUNBOOK, Serving, configuration, lived, plan_of
 
 VOID = {"meta", "link", "input", "br", "img"}
@@ -111,6 +113,12 @@ async def test_the_fleet_says_what_is_wrong_first_and_counts_everything(client: 
     assert "status was 503" in page or "no response within 10s" in page
 
 
+async def test_a_group_is_called_by_its_name(client: httpx.AsyncClient) -> None:
+    fleet = Reader((await client.get("/")).text)
+    assert "Names & certificates" in fleet.words
+    assert "/groups/edge" in [link.get("href") for link in fleet.of("a")]
+
+
 async def test_unknown_and_paused_are_never_green(serving: Serving, client: httpx.AsyncClient) -> None:
     text = (await client.get("/")).text
     rows = dict(re.findall(r'<tr role="row" id="check-([\w-]+)" class="(\w+)"', text))
@@ -167,6 +175,22 @@ async def test_evidence_is_shown_and_masked(client: httpx.AsyncClient) -> None:
         assert secret not in answer.text
     assert "**** ${{ secret.API_TOKEN }}" in page, "a reference is a name, and stays"
     assert "application/json" in page
+
+
+async def test_a_young_check_is_not_lost_in_a_long_range(client: httpx.AsyncClient) -> None:
+    chosen = re.compile(r'href="\?range=(\w+)" aria-current')
+    assert chosen.findall((await client.get("/checks/search")).text) == ["1h"], "an hour is all that has happened"
+    assert chosen.findall((await client.get("/checks/search?range=7d")).text) == ["7d"]
+    assert chosen.findall((await client.get("/checks/search?range=99y")).text) == ["1h"]
+    assert chosen.findall((await client.get("/checks/gift-cards")).text) == ["15m"]
+
+
+async def test_an_incident_about_a_location_leads_to_no_check(serving: Serving, client: httpx.AsyncClient) -> None:
+    found = {one.check: one for one in await view.incidents(serving.plan, serving.world)}
+    page = await client.get(f"/incidents/{found['@dublin'].id}")
+    assert page.status_code == 200
+    assert "/checks/@dublin" not in page.text
+    assert "not a check of this plan" in page.text
 
 
 async def test_the_check_says_what_it_is(client: httpx.AsyncClient) -> None:
@@ -270,3 +294,18 @@ def _app(serving: Serving) -> httpx.ASGITransport:
     from probes.local.web import app
 
     return app(serving)  # type: ignore[return-value]  # httpx types ASGI loosely
+
+
+async def test_a_location_that_sees_nothing_is_not_well(serving: Serving) -> None:
+    items = await view.fleet(serving.plan, serving.world)
+    well = {place["name"]: place["status"] for place in overview.places(items)}
+    assert well == {"dublin": "up", "virginia": "up", "sydney": "up"}
+    blind = [
+        replace(
+            item, locations=tuple(replace(one, status="unknown") if one.location == "sydney" else one for one in item.locations)
+        )
+        for item in items
+    ]
+    seen = {place["name"]: (place["status"], place["words"]) for place in overview.places(blind)}
+    assert seen["sydney"] == ("unknown", "knows of no check")
+    assert seen["dublin"][0] == "up"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 
 import httpx
 import pytest
 
 from probes.local.web import app
+from probes.local.web.memo import LONGEST, Memo
 from probes.local.web.stream import MOST, stream
 from tests.local.web.browser import served
 from tests.local.web.fleets import Serving
@@ -86,3 +88,45 @@ async def test_there_is_an_end_to_the_number_of_open_pages(serving: Serving) -> 
 )
 async def test_another_page_does_not_listen(client: httpx.AsyncClient, headers: dict[str, str]) -> None:
     assert (await client.get("/events", headers=headers)).status_code in (403, 421)
+
+
+async def test_a_fleet_that_is_slow_to_read_is_read_seldom_and_the_page_comes_back(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find, readings = serving.world.store.find, 0
+
+    async def slow(prefix: str) -> object:
+        nonlocal readings
+        readings += prefix == "state/"
+        await asyncio.sleep(0.15)
+        return await find(prefix)
+
+    monkeypatch.setattr(serving.world.store, "find", slow)
+    memo = Memo(serving)
+    first, *others = await asyncio.gather(*(memo.fleet() for _ in range(5)))
+    assert readings == 1
+    assert all(other is first for other in others)
+    assert 0 < memo.again <= LONGEST
+    memo.forget()
+    assert memo.again == 0
+    await memo.fleet()
+    assert readings == 2
+    serving.plan = replace(serving.plan, digest="another")
+    await memo.fleet()
+    assert readings == 3, "another plan is another fleet"
+
+
+async def test_the_service_is_let_go_of_with_a_change_in_hand(serving: Serving) -> None:
+    held = serving.changes()
+    service = replace(serving)
+    service.changes = lambda: held  # type: ignore[method-assign]  # held here, so that no garbage collection closes it
+    lines = stream(service, gather=0.0)
+    await anext(lines)
+    coming = asyncio.ensure_future(anext(lines))
+    await told_to(serving)
+    serving.tell("runs/a")
+    await coming
+    serving.tell("runs/b")
+    await asyncio.sleep(0.01)
+    await lines.aclose()  # type: ignore[attr-defined]
+    assert serving.told == []

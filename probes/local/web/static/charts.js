@@ -57,7 +57,7 @@
       hoverlabel: { bgcolor: colour("--card"), bordercolor: line, font: { color: colour("--ink") } },
       showlegend: true,
       legend: { orientation: "h", x: 0, y: -0.18, font: { color: colour("--ink") } },
-      xaxis: { type: "date", range: [data.start, data.end], tickangle: 0, nticks: narrow ? 4 : 8, gridcolor: line, linecolor: line, zeroline: false },
+      xaxis: { type: "date", range: [data.start, data.end], tickangle: 0, nticks: narrow ? 4 : 9, tickformat: data.end - data.start > 2e8 ? "%b %d" : "%H:%M", gridcolor: line, linecolor: line, zeroline: false },
       yaxis: { rangemode: "tozero", gridcolor: line, zeroline: false, ticksuffix: " ms", separatethousands: true },
       shapes: data.bands.map((band) => ({
         type: "rect", xref: "x", yref: "paper", x0: Math.max(band.start, data.start), x1: Math.min(band.end, data.end), y0: 0, y1: 1,

@@ -10,11 +10,14 @@
   let wanted = false;
   let wait = 500;
   let heard = 0;
+  let later = 0;
 
   // --- patching -------------------------------------------------------------------------------------------------------------
   const kept = (node) => node.nodeType === 1 && node.hasAttribute("data-keep");
   const key = (node) => (node.nodeType === 1 && node.id) || "";
-  const alike = (a, b) => a.nodeType === b.nodeType && a.nodeName === b.nodeName && key(a) === key(b);
+  const kin = (node) => (node.getAttribute("class") || "").split(" ")[0];
+  const alike = (a, b) => a.nodeType === b.nodeType && a.nodeName === b.nodeName && key(a) === key(b)
+    && (a.nodeType !== 1 || key(a) || kin(a) === kin(b));
 
   function patchAttributes(old, fresh) {
     for (const { name } of [...old.attributes]) {
@@ -26,29 +29,46 @@
     }
   }
 
+  // The old node that becomes `child`: the one with its id, or else the next one of its kind. Texts are taken in place only.
+  function match(at, child, known) {
+    if (key(child)) return known.get(key(child));
+    if (child.nodeType !== 1) return at && alike(at, child) ? at : null;
+    for (let node = at; node; node = node.nextSibling) if (alike(node, child)) return node;
+    return null;
+  }
+
+  // Bring `node` to the place of `at` without touching it where that is possible: a node that is moved loses its focus.
+  function bring(parent, node, at, wanted) {
+    const between = [];
+    for (let one = at; one && one !== node; one = one.nextSibling) between.push(one);
+    const follows = !between.length || between.at(-1).nextSibling === node;
+    if (follows && !between.some((one) => wanted.has(key(one)))) between.forEach((one) => one.remove());
+    else if (parent.moveBefore) parent.moveBefore(node, at);
+    else parent.insertBefore(node, at);
+  }
+
   function patch(old, fresh) {
     if (old.nodeType !== 1) {
       if (old.nodeValue !== fresh.nodeValue) old.nodeValue = fresh.nodeValue;
       return;
     }
-    if (kept(old) && kept(fresh)) return;
-    if (old.isEqualNode(fresh)) return;
+    if ((kept(old) && kept(fresh)) || old.isEqualNode(fresh)) return;
     patchAttributes(old, fresh);
     if (["INPUT", "SELECT", "TEXTAREA"].includes(old.nodeName)) return; // what was typed stays
-    const byKey = new Map();
-    for (const child of old.childNodes) if (key(child)) byKey.set(key(child), child);
+    const children = [...fresh.childNodes];
+    const wanted = new Set(children.map(key).filter(Boolean));
+    const known = new Map();
+    for (const child of old.childNodes) if (key(child)) known.set(key(child), child);
     let at = old.firstChild;
-    for (const child of [...fresh.childNodes]) {
-      const known = key(child) && byKey.get(key(child));
-      if (known && known !== at && alike(known, child)) old.insertBefore(known, at);
-      else if (!known && at && key(at) && !key(child)) { old.insertBefore(child, at); continue; }
-      const now = known && alike(known, child) ? known : at;
-      if (now && alike(now, child)) {
-        patch(now, child);
-        at = now.nextSibling;
-      } else {
+    for (const child of children) {
+      const node = match(at, child, known);
+      if (!node || !alike(node, child)) {
         old.insertBefore(child, at);
+        continue;
       }
+      if (node !== at) bring(old, node, at, wanted);
+      patch(node, child);
+      at = node.nextSibling;
     }
     while (at) {
       const next = at.nextSibling;
@@ -71,6 +91,8 @@
       if (!body) { location.reload(); return; }
       document.title = fresh.title;
       patch(page, body);
+      clearTimeout(later);
+      if (page.dataset.again) later = setTimeout(soon, 1000 * Number(page.dataset.again)); // this reading was not the newest
       stale(false);
       ages();
       document.dispatchEvent(new Event("probes:refreshed"));
