@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Annotated, Any, Final, Literal, Self
 
 import httpx
@@ -140,8 +141,9 @@ class Target(Shape):
             raise complain("value", "`auth` and the header authorization say the same thing twice")
         return self
 
+    @cached_property
     def resolved(self) -> Plain:
-        """The request with everything worked out, but for a token that must be fetched."""
+        """The request with everything worked out once, but for a token that must be fetched."""
         version = "1.1" if self.http_version == "auto" else self.http_version
         alpn = ("h2", "http/1.1") if version == "2" else ("http/1.1",)
         return Plain(
@@ -211,7 +213,7 @@ async def exchange(target: Target, context: Context, cookies: httpx.Cookies | No
     client = target.client()
 
     async def probe(seen: Look) -> None:
-        plain, schema = target.resolved(), _prepared(target, context)
+        plain, schema = target.resolved, _prepared(target, context)
         if client is not None:
             seen.token = await oauth.token(client, plain, seen)
             plain = replace(plain, bearer=seen.token)

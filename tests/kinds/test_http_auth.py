@@ -6,6 +6,7 @@ import json
 import ssl
 import time
 from collections.abc import Iterator
+from time import strftime
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -13,9 +14,11 @@ import pytest
 import trustme
 
 from probes.core.diagnostics import Rejected
+from probes.core.kind import Context
 from probes.core.result import Observation
 from probes.core.spec import load
 from probes.kinds import KINDS
+from probes.kinds.http import Target, exchange
 from probes.kinds.wire import oauth
 from tests.kinds.looking import HOST, see, tidy, url
 from tests.servers.raw import Peer, Raw, Script, answer, response, server_context
@@ -199,6 +202,18 @@ async def test_a_request_is_signed_as_it_is_sent() -> None:
         assert (lines["host"], lines["x-amz-security-token"]) == (f"{HOST}:{server.port}", "temp")
         signatures.add(lines["authorization"].rpartition("=")[2])
     assert len(signatures) == 2
+
+
+async def test_each_run_signs_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is worked out once for a check is not its signature, which holds for some minutes."""
+    now = time.time()
+    with Raw(answer(response())) as server:
+        shape = Target.model_validate({"url": url(server), "auth": aws()})
+        for passed in (0, 3600):
+            monkeypatch.setattr(time, "strftime", lambda form, moment, at=now + passed: strftime(form, time.gmtime(at)))
+            await exchange(shape, Context(run="a@b/c", timeout=5))
+    first, second = (request.partition(b"x-amz-date: ")[2][:16] for request in server.requests)
+    assert first < second
 
 
 @pytest.mark.parametrize("auth", [{"bearer": SECRET}, {"basic": {"user": "u", "password": SECRET}}, aws(session_token=SECRET)])

@@ -228,4 +228,5 @@ _INVISIBLE: Final = re.compile(
 
 def snippet(content: str, limit: int = 1024) -> str:
     """The first ``limit`` characters, without those that act on a terminal or hide."""
-    return _INVISIBLE.sub("", content[: limit + 256].replace("\r\n", "\n"))[:limit]
+    piece = content[: limit + 256]
+    return piece[:limit] if piece.isprintable() else _INVISIBLE.sub("", piece.replace("\r\n", "\n"))[:limit]

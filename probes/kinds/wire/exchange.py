@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -22,7 +22,7 @@ from probes.kinds.wire.http1 import REDIRECTS, Pause
 from probes.kinds.wire.look import Look
 from probes.kinds.wire.proxy import Proxy
 from probes.kinds.wire.sigv4 import Key, sign
-from probes.kinds.wire.transport import Exchange, Transport, fault_of
+from probes.kinds.wire.transport import Exchange, Prepared, Transport, fault_of, prepare
 from probes.kinds.wire.trust import Policy
 from probes.kinds.wire.way import Family, Way
 
@@ -92,9 +92,9 @@ _SHOWN: Final = frozenset(
 """Response headers that are shown with their values; of the others only the names are."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plain:
-    """A request in plain values, as a target says it."""
+    """A request in plain values, as a target says it. What follows from them is worked out once."""
 
     method: str
     url: str
@@ -112,6 +112,28 @@ class Plain:
     redirects: int
     version: str
     family: Family
+
+    @cached_property
+    def first(self) -> _Ready:
+        """What goes to the first hop when there are no cookies. Raises Failed."""
+        return _Request(self).ready(None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A request worked out, its URL for people, and whom it believes."""
+
+    request: httpx.Request
+    prepared: Prepared
+    here: str
+    policy: Policy
+
+    def outgoing(self, exchange: Exchange) -> httpx.Request:
+        """The same request, for one run."""
+        fresh = object.__new__(httpx.Request)
+        fresh.__dict__.update(self.request.__dict__)
+        fresh.extensions = {"exchange": exchange}
+        return fresh
 
 
 class _Request:
@@ -136,10 +158,10 @@ class _Request:
         if plain.key is not None and b"+" in self.url.query:  # AWS reads a plus as a plus
             self.url = self.url.copy_with(query=self.url.query.replace(b"+", b"%20"))
 
-    def build(self, cookies: httpx.Cookies | None, exchange: Exchange) -> httpx.Request:
+    def build(self, cookies: httpx.Cookies | None) -> httpx.Request:
         headers = {"user-agent": AGENT, "accept": "*/*", "accept-encoding": content.ACCEPTED} | self.headers
         try:
-            request = httpx.Request(self.method, self.url, headers=headers, content=self.body, extensions={"exchange": exchange})
+            request = httpx.Request(self.method, self.url, headers=headers, content=self.body)
         except (UnicodeEncodeError, ValueError) as error:
             raise failed("probe.internal", f"this request cannot be sent: {error}") from error
         if cookies is not None:
@@ -148,6 +170,11 @@ class _Request:
             path, sent = self.url.raw_path.decode("ascii"), dict(request.headers.items())
             request.headers.update(sign(self.key, self.method, path, sent, self.body or b""))
         return request
+
+    def ready(self, cookies: httpx.Cookies | None) -> _Ready:
+        """It, worked out. Raises Failed."""
+        built = self.build(cookies)
+        return _Ready(built, prepare(built, self.version, self.plain.proxy), shown(self.url), self.policy)
 
     def redirect(self, status: int, location: str) -> None:
         """Become the request that a redirect asks for (RFC 9110, section 15.4). Raises Failed: ``redirect.*``."""
@@ -221,77 +248,82 @@ async def follow(plain: Plain, seen: Look, cookies: httpx.Cookies | None = None)
     Raises:
         Failed: with ``seen`` holding what was seen until then.
     """
-    request = _Request(plain)
-    hops: list[dict[str, Any]] = []
+    request: _Request | None = None  # None: the one that was worked out before
+    hops: list[tuple[str, str, int, Way]] = []
     visited: set[tuple[str, str, str]] = set()
     while True:
-        context = trust.context(request.policy, seen.context.base) if request.url.scheme == "https" else None
+        if request is None and cookies is None and plain.key is None:  # a signature holds for some minutes only
+            ready = plain.first
+        else:
+            request = request or _Request(plain)
+            ready = request.ready(cookies)
+        url, here = ready.request.url, ready.here
+        context = trust.context(ready.policy, seen.context.base) if url.scheme == "https" else None
         if not hops:
             seen.restart()
         way = seen.way(plain.family)
         way.proxy = plain.proxy
-        exchange = Exchange(way, context, request.version, follow=plain.redirects > 0)
-        outgoing = request.build(cookies, exchange)
-        here = shown(request.url)
-        step = (request.method, str(request.url), outgoing.headers.get("cookie", ""))
-        if step in visited:
-            raise failed("redirect.loop", f"the redirects go in a circle: {here} again after {len(hops)}")
-        visited.add(step)
-        seen.evidence["url"] = here
-        seen.facts |= {"url": seen.hide(here), "redirects": len(hops)}
+        exchange = Exchange(way, context, ready.prepared.version, plain.redirects > 0, ready.prepared)
+        outgoing = ready.outgoing(exchange)
+        if hops:
+            step = (outgoing.method, str(url), outgoing.headers.get("cookie", ""))
+            if step in visited:
+                raise failed("redirect.loop", f"the redirects go in a circle: {here} again after {len(hops)}")
+        seen.evidence["url"] = seen.facts["url"] = seen.hide(here)
+        seen.facts["redirects"] = len(hops)
         started = time.monotonic()
         try:
             # As httpx's own send, without what it would do about redirects and cookies; it is also where respx steps in.
-            response = await _client()._transport_for_url(request.url).handle_async_request(outgoing)
-            response.request = outgoing
+            response = await _client()._transport_for_url(url).handle_async_request(outgoing)
         except httpx.HTTPError as error:
             if exchange.reply is not None:
-                _note_head(seen, exchange.reply.status, exchange.reply.reason, _texts(exchange))
+                _note_head(seen, exchange.reply.status, exchange.reply.reason, exchange.reply.names())
                 seen.facts["size"] = Size(len(exchange.reply.body))
                 seen.evidence["body"] = content.snippet(bytes(exchange.reply.body[:1200]).decode("utf-8", "replace"))
-            _note_way(seen, way, verified=request.policy.verify)
+            _note_way(seen, way, verified=ready.policy.verify)
             raise Failed(fault_of(error)) from error
         if exchange.reply is None:  # another transport took the request, such as a mock
             await response.aread()
             way.phases["wait"] = time.monotonic() - started
-        hops.append({"method": request.method, "url": here[:256], "status": response.status_code, "ip": way.ip} | _timed(way))
+        names = dict(response.headers.items()) if exchange.reply is None else exchange.reply.names()
+        hops.append((outgoing.method, here, response.status_code, way))
         if len(hops) > 1:
-            seen.evidence["hops"] = hops
-        location = response.headers.get("location")
+            seen.evidence["hops"] = [_hop(*hop) for hop in hops]
+        location = names.get("location")
         if not (plain.redirects and response.status_code in REDIRECTS and location):
             break
-        _note_head(seen, response.status_code, response.reason_phrase, response.headers)
+        _note_head(seen, response.status_code, response.reason_phrase, names)
         if len(hops) > plain.redirects:
             raise failed(
                 "redirect.too_many", f"there are more than {plain.redirects} redirects; the last goes to {location[:200]!r}"
             )
-        if "set-cookie" in response.headers:
-            cookies = _keep(httpx.Cookies() if cookies is None else cookies, response)
+        visited.add((outgoing.method, str(url), outgoing.headers.get("cookie", "")))
+        if "set-cookie" in names:
+            cookies = _keep(httpx.Cookies() if cookies is None else cookies, outgoing, response)
+        request = request or _Request(plain)
         request.redirect(response.status_code, location)
     if cookies is not None:
-        _keep(cookies, response)
-    _note_head(seen, response.status_code, response.reason_phrase, response.headers)
-    await _note_body(seen, exchange, response)
-    _note_way(seen, way, verified=request.policy.verify)
+        _keep(cookies, outgoing, response)
+    _note_head(seen, response.status_code, response.reason_phrase, names)
+    await _note_body(seen, exchange, response, names)
+    _note_way(seen, way, verified=ready.policy.verify)
 
 
-def _keep(cookies: httpx.Cookies, response: httpx.Response) -> httpx.Cookies:
+def _keep(cookies: httpx.Cookies, request: httpx.Request, response: httpx.Response) -> httpx.Cookies:
+    response.request = request
     if 0 < len(response.headers.get_list("set-cookie")) <= _COOKIES:
         cookies.extract_cookies(response)
     return cookies
 
 
-def _timed(way: Way) -> dict[str, Any]:
-    return {"phases_ms": {name: round(seconds * 1000, 3) for name, seconds in way.phases.items()}}
+def _hop(method: str, here: str, status: int, way: Way) -> dict[str, Any]:
+    phases = {name: round(seconds * 1000, 3) for name, seconds in way.phases.items()}
+    return {"method": method, "url": here[:256], "status": status, "ip": way.ip, "phases_ms": phases}
 
 
-def _texts(exchange: Exchange) -> httpx.Headers:
-    return httpx.Headers(exchange.reply.headers if exchange.reply else [])
-
-
-def _note_head(seen: Look, status: int, reason: str, headers: httpx.Headers) -> None:
+def _note_head(seen: Look, status: int, reason: str, names: dict[str, str]) -> None:
     seen.facts["status"] = status
-    names = seen.hide(dict(headers.items()))
+    names = seen.hide(names)
     seen.facts["header"] = names
     seen.evidence["response"] = {
         "status": f"{status} {content.snippet(reason, 100)}".strip(),
@@ -300,16 +332,15 @@ def _note_head(seen: Look, status: int, reason: str, headers: httpx.Headers) -> 
     }
 
 
-async def _note_body(seen: Look, exchange: Exchange, response: httpx.Response) -> None:
-    kind, pause = response.headers.get("content-type"), Pause()
+async def _note_body(seen: Look, exchange: Exchange, response: httpx.Response, names: dict[str, str]) -> None:
+    kind, encoding, pause = names.get("content-type"), names.get("content-encoding"), Pause()
     if exchange.reply is None:
         raw = body = response.content
     else:
         raw = bytes(exchange.reply.body)
         exchange.reply.body.clear()
         seen.facts["size"] = Size(len(raw))
-        encodings = re.split(r"[\s,]+", response.headers.get("content-encoding", "").lower())
-        body = await content.decode(raw, encodings)
+        body = await content.decode(raw, re.split(r"[\s,]+", encoding.lower())) if encoding else raw
         seen.facts["http_version"] = exchange.reply.version
     seen.facts["size"] = Size(len(raw))
     await pause()

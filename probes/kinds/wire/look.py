@@ -57,13 +57,22 @@ class Look:
     @property
     def phases(self) -> dict[str, float]:
         """Seconds by phase, over all ways, in the order of :data:`~probes.core.result.PHASES`."""
+        if len(self.ways) == 1:
+            one = self.ways[0].phases
+            return {name: one[name] for name in PHASES if name in one}
         return {
             name: sum(way.phases.get(name, 0.0) for way in self.ways) for name in PHASES if any(name in w.phases for w in self.ways)
         }
 
+    def _total(self, fault: Fault | None) -> float:
+        """Seconds from the start of resolve to the last arrival; to now when there is a fault, or nothing that arrived."""
+        if fault is None and self.ways and self.ways[-1].ended > self.ways[0].began > 0:
+            return self.ways[-1].ended - self.ways[0].began
+        return time.monotonic() - self.started
+
     def observation(self, fault: Fault | None, loop_lag: float, *, cold: bool) -> Observation:
         """All that was seen, with what every kind knows: phases as facts, ``latency``, ``total``, address, certificate."""
-        total = time.monotonic() - self.started
+        total = self._total(fault)
         phases = self.phases
         exchanged = [phases[name] for name in PHASES[1:] if name in phases]
         latency = sum(exchanged) if exchanged and (fault is None or self.whole) else None

@@ -13,6 +13,7 @@ from probes.core.address import screen
 from probes.kinds.wire import certificate, resolver
 from probes.kinds.wire.failure import Failed, failed, late
 from probes.kinds.wire.link import Expired, Link, connect
+from probes.kinds.wire.names import literal
 from probes.kinds.wire.proxy import Proxy
 from probes.kinds.wire.secure import Secure
 
@@ -20,6 +21,7 @@ Family = Literal["any", 4, 6]
 Channel = Link | Secure
 _GRACE: Final = 0.25
 _screen = lru_cache(maxsize=4096)(screen)
+_literal = lru_cache(maxsize=4096)(literal)
 
 
 @dataclass(slots=True)
@@ -36,7 +38,9 @@ class Way:
         clock: ``loop`` as soon as one wait was not stamped by the kernel.
         chain: certificates the server sent (DER).
         version: of TLS; ``cipher`` its suite.
-        opened: when the connection was open, :func:`time.monotonic` seconds.
+        began: mark before the name was looked up, :func:`time.monotonic` seconds; 0.0 before.
+        ended: mark of the last arrival; 0.0 before it was closed.
+        opened: when the connection was open.
         proxy: through which the way leads; then ``resolve``, ``connect`` and ``ip`` are the proxy's, and ``tunnel`` is the part of
             ``connect`` that the proxy took to reach the host.
     """
@@ -54,6 +58,8 @@ class Way:
     version: str | None = None
     cipher: str | None = None
     channel: Channel | None = None
+    began: float = 0.0
+    ended: float = 0.0
     opened: float = 0.0
     proxy: Proxy | None = None
     tunnel: float | None = None
@@ -91,6 +97,8 @@ class Way:
         self.phase, self.ip = "connect", addresses[0]
         link = await connect(addresses, port, self.deadline)
         self.channel = link
+        if len(addresses) == 1:  # our own few steps between the last answer about the name and the first packet are nobody's
+            self.began = link.dialled - self.phases["resolve"]
         self.ip, self.clock = link.address, link.clock
         self.phases["connect"], self.opened = link.connect, link.dialled + link.connect
         return link
@@ -99,31 +107,38 @@ class Way:
         proxy.screen(host, loopback=self.loopback)
         with proxy.named():
             link = await self._open(proxy.host, proxy.port)
-        link.where = proxy.where
+        link.beyond = proxy.where
         if tunnel:
             self.tunnel = await proxy.tunnel(link, host, port)
             self.phases["connect"] += self.tunnel
             self.opened += self.tunnel
-        self.beyond = link.where = f"{host} through {proxy.where}"
+        self.beyond = link.beyond = f"{host} through {proxy.where}"
         return link
 
     async def addresses(self, host: str) -> tuple[str, ...]:
         """The addresses of ``host``, every one of which may be visited. Raises as :meth:`go` does."""
-        left = self.deadline - time.monotonic()
+        self.began = time.monotonic()
+        left = self.deadline - self.began
         if left <= 0:
             raise Expired
-        try:
-            async with asyncio.timeout(left + _GRACE):
-                answer = await resolver.resolve(host, timeout=left, family=self.family)
-        except TimeoutError:
-            raise Expired from None
-        self.phases["resolve"] = answer.seconds
-        for address in answer.addresses:
+        address = _literal(host)
+        if address is not None and self.family in ("any", 6 if ":" in address else 4):
+            addresses: tuple[str, ...] = (address,)
+            self.phases["resolve"] = 0.0
+        else:
+            try:
+                async with asyncio.timeout(left + _GRACE):
+                    answer = await resolver.resolve(host, timeout=left, family=self.family)
+            except TimeoutError:
+                raise Expired from None
+            addresses = answer.addresses
+            self.phases["resolve"] = answer.seconds
+        for address in addresses:
             refusal = _screen(address, loopback=self.loopback)
             if refusal is not None:
                 self.ip = address
                 raise failed("ssrf.blocked", f"{host}: {refusal}" if host != address else refusal)
-        return answer.addresses
+        return addresses
 
     @property
     def where(self) -> str:
@@ -142,7 +157,7 @@ class Way:
         """Close the channel, if one was opened, and note which clock stamped it."""
         if self.channel is not None:
             link = self.channel.link if isinstance(self.channel, Secure) else self.channel
-            self.clock = link.clock
+            self.clock, self.ended = link.clock, link.arrived
             self.channel.close()
 
     def certificate(self) -> dict[str, Any]:
