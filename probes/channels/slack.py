@@ -25,7 +25,7 @@ from probes.core.units import iso
 _SIGNS: Final = {"critical": "🔴", "warning": "🟠", "info": "🔵"}
 _RECOVERED: Final = "🟢"
 API: Final = "https://slack.com/api"
-_LATER: Final = frozenset({"ratelimited", "rate_limited", "internal_error", "fatal_error", "service_unavailable", "request_timeout"})
+_LATER: Final = frozenset({"ratelimited", "internal_error", "fatal_error", "service_unavailable", "request_timeout"})
 _ADVICE: Final = {
     "not_in_channel": "invite the app to the channel",
     "channel_not_found": "write the id of the channel (C…), and invite the app when it is private",
@@ -34,10 +34,10 @@ _ADVICE: Final = {
 
 
 class Config(Shape):
-    """``webhook``: the address Slack gave; or ``token``: that of an app with the scope ``chat:write``, which needs a ``channel``."""
+    """``webhook``: the address Slack gave; or ``token``, of an app with the scope ``chat:write``, and its ``channel``."""
 
     webhook: SecretText | None = Field(None, description="the address Slack gave: whoever has it can post")
-    token: SecretText | None = Field(None, description="instead of `webhook`: the bot token of an app; messages are updated in place")
+    token: SecretText | None = Field(None, description="instead of `webhook`: the bot token of an app, which updates its messages")
     channel: Annotated[str, Field(pattern=r"^[#@]?[^\s<>&#@]{1,80}$")] | None = Field(
         None, description="with `token`: where to (its id, C…); obeyed by webhooks of legacy integrations only"
     )
