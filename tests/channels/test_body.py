@@ -109,7 +109,8 @@ def test_alertmanager_version_4():
 
 
 def test_resolved_has_the_key_the_fingerprint_and_the_labels_of_the_trigger():
-    fired, resolved = body(alert(), "alertmanager"), body(alert(subject(resolved_at=AT + 90), event="resolved"), "alertmanager")
+    fired = body(alert(), "alertmanager")
+    resolved = body(alert(subject(resolved_at=AT + 90), event="resolved", id="quote/x/resolved/chat"), "alertmanager")
     assert resolved["status"] == resolved["alerts"][0]["status"] == "resolved"
     assert resolved["alerts"][0]["endsAt"] == "2026-02-03T04:06:30Z"
     assert resolved["groupKey"] == fired["groupKey"]
