@@ -5,22 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 from weakref import WeakKeyDictionary
 
 _TICK: Final = 0.02
 _NOTED: Final = 0.002
-
-
-class Reading:
-    """``seconds``: the worst lateness while it was watched; set when the watch ends."""
-
-    __slots__ = ("seconds",)
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
 
 
 class _Meter:
@@ -41,8 +30,11 @@ class _Meter:
     def leave(self, started: float) -> float:
         self._watchers -= 1
         now = time.monotonic()
-        worst = max((seconds for at, seconds in self._late if at >= started), default=0.0)
-        worst = max(worst, now - max(self._due, started))
+        worst = now - max(self._due, started)
+        for at, seconds in reversed(self._late):
+            if at < started:
+                break
+            worst = max(worst, seconds)
         if not self._watchers and self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -62,16 +54,19 @@ class _Meter:
 _meters: WeakKeyDictionary[asyncio.AbstractEventLoop, _Meter] = WeakKeyDictionary()
 
 
-@contextmanager
-def watch() -> Iterator[Reading]:
-    """Measure how late the running loop gets within the block."""
-    loop = asyncio.get_running_loop()
-    meter = _meters.get(loop)
-    if meter is None:
-        meter = _meters[loop] = _Meter(loop)
-    reading, started = Reading(), time.monotonic()
-    meter.enter()
-    try:
-        yield reading
-    finally:
-        reading.seconds = max(0.0, meter.leave(started))
+class watch:  # noqa: N801  # used like a function: `with lag.watch() as reading`
+    """Measure how late the running loop gets within the block: ``seconds``, set when it ends."""
+
+    __slots__ = ("_meter", "_started", "seconds")
+
+    def __enter__(self) -> watch:
+        loop = asyncio.get_running_loop()
+        meter = _meters.get(loop)
+        if meter is None:
+            meter = _meters[loop] = _Meter(loop)
+        self.seconds, self._started, self._meter = 0.0, time.monotonic(), meter
+        meter.enter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds = max(0.0, self._meter.leave(self._started))
