@@ -156,6 +156,11 @@ def _merge(name: str, members: list[Owed], told: Mapping[str, int]) -> Batch:
     return Batch(name, first.channel, alert, tuple(members))
 
 
+def room(sent: Iterable[float], rate: tuple[int, float], now: float) -> int:
+    """How many messages may leave now: at most ``rate[0]`` within any ``rate[1]`` seconds, counting the times in ``sent``."""
+    return max(0, rate[0] - sum(now - rate[1] < at <= now for at in sent))
+
+
 def claim(one: Owed, batch: str, now: float) -> Owed:
     """The alert as being tried now in that message; saved before the attempt, so that nobody else tries it and a crash is seen."""
     return replace(one, attempts=one.attempts + 1, next=now + LEASE, batch=batch)
