@@ -16,8 +16,9 @@ import pytest
 import trustme
 
 from probes.core.fault import FAULTS
+from probes.core.kind import Context
 from probes.kinds import KINDS
-from probes.kinds.wire import Transport, content, failure, http1, link, poller
+from probes.kinds.wire import Transport, content, failure, http1, lag, link, look, poller
 from probes.kinds.wire.failure import Failed
 from probes.kinds.wire.link import Expired
 from probes.kinds.wire.transport import Exchange
@@ -146,6 +147,31 @@ def test_errors_of_the_system(number: int, kind: str) -> None:
     assert fault.kind == kind
     assert kind in FAULTS
     assert "10.0.0.7:443" in fault.because
+
+
+async def test_a_loop_that_is_late_begins_nothing_more_until_it_has_caught_up() -> None:
+    """Two hundred runs due at once, each of which takes 2 ms of ours to begin."""
+    turns, begun = 0, []
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def probe(seen: look.Look) -> None:
+        time.sleep(0.002)
+        begun.append(turns)
+        await asyncio.sleep(0.01)
+
+    task = asyncio.create_task(others())
+    started = time.monotonic()
+    seen = await asyncio.gather(*(look.look(Context("x", 5), probe) for _ in range(200)))
+    task.cancel()
+    assert [one.fault for one in seen] == [None] * 200
+    assert len(set(begun)) >= 3
+    assert max(begun.count(turn) for turn in set(begun)) < 100
+    assert time.monotonic() - started < 200 * 0.002 + lag.PATIENCE + 5
 
 
 # Addresses in turn
