@@ -149,8 +149,9 @@ def test_errors_of_the_system(number: int, kind: str) -> None:
     assert "10.0.0.7:443" in fault.because
 
 
-async def test_a_loop_that_is_late_begins_nothing_more_until_it_has_caught_up() -> None:
+async def test_a_loop_that_is_late_begins_nothing_more_until_it_has_caught_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two hundred runs due at once, each of which takes 2 ms of ours to begin."""
+    monkeypatch.setattr(lag, "PATIENCE", 60.0)
     turns, begun = 0, []
 
     async def others() -> None:
@@ -165,13 +166,18 @@ async def test_a_loop_that_is_late_begins_nothing_more_until_it_has_caught_up() 
         await asyncio.sleep(0.01)
 
     task = asyncio.create_task(others())
-    started = time.monotonic()
     seen = await asyncio.gather(*(look.look(Context("x", 5), probe) for _ in range(200)))
     task.cancel()
     assert [one.fault for one in seen] == [None] * 200
     assert len(set(begun)) >= 3
     assert max(begun.count(turn) for turn in set(begun)) < 100
-    assert time.monotonic() - started < 200 * 0.002 + lag.PATIENCE + 5
+
+
+async def test_a_loop_that_stays_late_begins_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lag, "PATIENCE", 0.05)
+    monkeypatch.setattr(lag, "HELD", -1.0)
+    with lag.watch():
+        await asyncio.wait_for(lag.calm(), 5)
 
 
 # Addresses in turn
