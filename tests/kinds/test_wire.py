@@ -244,6 +244,25 @@ async def test_a_clock_that_was_set_is_noticed(monkeypatch: pytest.MonkeyPatch, 
     assert 0.05 < (seen.latency or 0) < 5
 
 
+async def test_an_interruption_of_ours_between_two_clocks_is_no_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process takes the core while the clocks are read, every other time."""
+    real, reads = time.time_ns, 0
+
+    def interrupted() -> int:
+        nonlocal reads
+        reads += 1
+        if reads % 2:
+            time.sleep(0.005)
+        return real()
+
+    with Raw(answer(response())) as server:
+        usual = (await see("http", f"http://{HOST}:{server.port}/")).clock
+        monkeypatch.setattr("probes.kinds.wire.link.time.time_ns", interrupted)
+        seen = await see("http", f"http://{HOST}:{server.port}/")
+    assert reads >= 4
+    assert seen.clock == usual
+
+
 async def test_without_epoll_the_loop_serves(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on macOS: plain readers of the loop, no stamps."""
     monkeypatch.setattr(poller, "EDGES", False)
