@@ -7,7 +7,7 @@ import json
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -15,11 +15,13 @@ from urllib.parse import urlencode
 import httpx
 
 from probes import __version__
-from probes.core.units import Size
+from probes.core.units import Duration, Size
 from probes.kinds.wire import content, trust
 from probes.kinds.wire.failure import Failed, failed
 from probes.kinds.wire.http1 import REDIRECTS, Pause
 from probes.kinds.wire.look import Look
+from probes.kinds.wire.proxy import Proxy
+from probes.kinds.wire.sigv4 import Key, sign
 from probes.kinds.wire.transport import Exchange, Prepared, Transport, fault_of, prepare
 from probes.kinds.wire.trust import Policy
 from probes.kinds.wire.way import Family, Way
@@ -104,7 +106,9 @@ class Plain:
     form: Mapping[str, str] | None
     basic: tuple[str, str] | None
     bearer: str | None
+    key: Key | None
     policy: Policy
+    proxy: Proxy | None
     redirects: int
     version: str
     family: Family
@@ -112,18 +116,17 @@ class Plain:
     @cached_property
     def first(self) -> _Ready:
         """What goes to the first hop when there are no cookies. Raises Failed."""
-        request = _Request(self)
-        built = request.build(None)
-        return _Ready(built, prepare(built, self.version), shown(request.url))
+        return _Request(self).ready(None)
 
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """A request worked out, and its URL for people."""
+    """A request worked out, its URL for people, and whom it believes."""
 
     request: httpx.Request
     prepared: Prepared
     here: str
+    policy: Policy
 
     def outgoing(self, exchange: Exchange) -> httpx.Request:
         """The same request, for one run."""
@@ -151,6 +154,9 @@ class _Request:
             self.headers["authorization"] = f"Basic {token}"
         elif plain.bearer is not None:
             self.headers["authorization"] = f"Bearer {plain.bearer}"
+        self.policy, self.key = plain.policy, plain.key
+        if plain.key is not None and b"+" in self.url.query:  # AWS reads a plus as a plus
+            self.url = self.url.copy_with(query=self.url.query.replace(b"+", b"%20"))
 
     def build(self, cookies: httpx.Cookies | None) -> httpx.Request:
         headers = {"user-agent": AGENT, "accept": "*/*", "accept-encoding": content.ACCEPTED} | self.headers
@@ -160,7 +166,15 @@ class _Request:
             raise failed("probe.internal", f"this request cannot be sent: {error}") from error
         if cookies is not None:
             cookies.set_cookie_header(request)
+        if self.key is not None:
+            path, sent = self.url.raw_path.decode("ascii"), dict(request.headers.items())
+            request.headers.update(sign(self.key, self.method, path, sent, self.body or b""))
         return request
+
+    def ready(self, cookies: httpx.Cookies | None) -> _Ready:
+        """It, worked out. Raises Failed."""
+        built = self.build(cookies)
+        return _Ready(built, prepare(built, self.version, self.plain.proxy), shown(self.url), self.policy)
 
     def redirect(self, status: int, location: str) -> None:
         """Become the request that a redirect asks for (RFC 9110, section 15.4). Raises Failed: ``redirect.*``."""
@@ -185,10 +199,18 @@ class _Request:
         if _origin(there) != _origin(self.url):  # what was configured is for the origin that was configured
             kept = self.headers.get("content-type") if self.body is not None else None
             self.headers = {} if kept is None else {"content-type": kept}
+            self.policy, self.key = replace(self.policy, certificate=None, key=None), None
         self.url = there.copy_with(userinfo=b"")
 
+    @property
+    def version(self) -> str:
+        """HTTP/2 in the clear is spoken only to the origin that was named: no other is known to understand it."""
+        first = _url(self.plain.url)
+        told = self.url.scheme == "https" or (self.plain.proxy is None and _origin(first) == _origin(self.url))
+        return self.plain.version if told or self.plain.version != "2" else "1.1"
+
     def _secretive(self) -> bool:
-        return self.plain.policy.certificate is not None or any(name not in _HARMLESS for name in self.headers)
+        return self.policy.certificate is not None or self.key is not None or any(name not in _HARMLESS for name in self.headers)
 
 
 def _body(plain: Plain) -> tuple[bytes | None, str | None]:
@@ -230,24 +252,24 @@ async def follow(plain: Plain, seen: Look, cookies: httpx.Cookies | None = None)
     hops: list[tuple[str, str, int, Way]] = []
     visited: set[tuple[str, str, str]] = set()
     while True:
-        if request is None and cookies is None:
+        if request is None and cookies is None and plain.key is None:  # a signature holds for some minutes only
             ready = plain.first
         else:
             request = request or _Request(plain)
-            built = request.build(cookies)
-            ready = _Ready(built, prepare(built, plain.version), shown(request.url))
+            ready = request.ready(cookies)
         url, here = ready.request.url, ready.here
-        context = trust.context(plain.policy, seen.context.base) if url.scheme == "https" else None
+        context = trust.context(ready.policy, seen.context.base) if url.scheme == "https" else None
         if not hops:
             seen.restart()
         way = seen.way(plain.family)
-        exchange = Exchange(way, context, plain.version, plain.redirects > 0, ready.prepared)
+        way.proxy = plain.proxy
+        exchange = Exchange(way, context, ready.prepared.version, plain.redirects > 0, ready.prepared)
         outgoing = ready.outgoing(exchange)
         if hops:
             step = (outgoing.method, str(url), outgoing.headers.get("cookie", ""))
             if step in visited:
                 raise failed("redirect.loop", f"the redirects go in a circle: {here} again after {len(hops)}")
-        seen.evidence["url"] = seen.facts["url"] = here
+        seen.evidence["url"] = seen.facts["url"] = seen.hide(here)
         seen.facts["redirects"] = len(hops)
         started = time.monotonic()
         try:
@@ -258,7 +280,7 @@ async def follow(plain: Plain, seen: Look, cookies: httpx.Cookies | None = None)
                 _note_head(seen, exchange.reply.status, exchange.reply.reason, exchange.reply.names())
                 seen.facts["size"] = Size(len(exchange.reply.body))
                 seen.evidence["body"] = content.snippet(bytes(exchange.reply.body[:1200]).decode("utf-8", "replace"))
-            _note_tls(seen, way)
+            _note_way(seen, way, verified=ready.policy.verify)
             raise Failed(fault_of(error)) from error
         if exchange.reply is None:  # another transport took the request, such as a mock
             await response.aread()
@@ -284,7 +306,7 @@ async def follow(plain: Plain, seen: Look, cookies: httpx.Cookies | None = None)
         _keep(cookies, outgoing, response)
     _note_head(seen, response.status_code, response.reason_phrase, names)
     await _note_body(seen, exchange, response, names)
-    _note_tls(seen, way)
+    _note_way(seen, way, verified=ready.policy.verify)
 
 
 def _keep(cookies: httpx.Cookies, request: httpx.Request, response: httpx.Response) -> httpx.Cookies:
@@ -301,6 +323,7 @@ def _hop(method: str, here: str, status: int, way: Way) -> dict[str, Any]:
 
 def _note_head(seen: Look, status: int, reason: str, names: dict[str, str]) -> None:
     seen.facts["status"] = status
+    names = seen.hide(names)
     seen.facts["header"] = names
     seen.evidence["response"] = {
         "status": f"{status} {content.snippet(reason, 100)}".strip(),
@@ -321,15 +344,24 @@ async def _note_body(seen: Look, exchange: Exchange, response: httpx.Response, n
         seen.facts["http_version"] = exchange.reply.version
     seen.facts["size"] = Size(len(raw))
     await pause()
-    text = content.read(body, kind)
+    text = seen.hide(content.read(body, kind))
     await pause()
     seen.facts["body"] = content.parse(text, kind)
     if text:
         seen.evidence["body"] = content.snippet(text)
 
 
-def _note_tls(seen: Look, way: Way) -> None:
+def _note_way(seen: Look, way: Way, *, verified: bool) -> None:
+    if way.proxy is not None:
+        seen.evidence["proxy"] = {"address": way.proxy.where.removeprefix("the proxy "), "ip": way.ip}
+        if way.tunnel is not None:
+            seen.facts["tunnel"] = Duration(way.tunnel)
+            seen.evidence["proxy"]["tunnel_ms"] = round(way.tunnel * 1000, 3)
     found = way.certificate()
     if way.version is not None:
         seen.facts |= {"tls_version": way.version, "cipher": way.cipher}
-    seen.facts |= {name: found[name] for name in ("expires_in", "issuer", "subject", "names") if name in found}
+        if way.phase != "tls":  # the handshake was finished
+            seen.facts["verified"] = verified
+        if not verified:
+            seen.evidence["unverified"] = "the certificate was NOT checked (verify: false): anyone may have answered"
+    seen.facts |= {name: found[name] for name in ("expires_in", "issuer", "subject", "names", "chain_length") if name in found}

@@ -64,7 +64,7 @@ class Link:
 
     Attributes:
         address: IP address.
-        where: ``address:port`` for messages.
+        where: ``address:port`` for messages; ``beyond`` takes its place where the way does not end there.
         dialled: mark before the first packet.
         connect: seconds the network took to open it; valid once open.
         clock: ``loop`` as soon as one arrival could not be stamped by the kernel.
@@ -78,6 +78,7 @@ class Link:
         pin_stamps()
         self.address = address
         self.port = port
+        self.beyond: str | None = None
         self.connect = 0.0
         self.clock: Literal["kernel", "loop"] = "kernel" if STAMPS else "loop"
         self.received = 0
@@ -121,7 +122,9 @@ class Link:
 
     @property
     def where(self) -> str:
-        """``address:port`` for messages."""
+        """``address:port`` for messages, or what lies beyond it."""
+        if self.beyond is not None:
+            return self.beyond
         return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
 
     def _wake(self, events: int) -> None:

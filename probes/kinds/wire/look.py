@@ -9,6 +9,7 @@ from typing import Any, Final
 from probes.core.fault import Fault
 from probes.core.kind import Context
 from probes.core.result import PHASES, Observation
+from probes.core.secret import MASK, scrub
 from probes.core.units import Duration
 from probes.kinds.wire import certificate, lag
 from probes.kinds.wire.failure import OURS, Failed
@@ -16,6 +17,7 @@ from probes.kinds.wire.link import Expired
 from probes.kinds.wire.way import Family, Way
 
 _BUSY: Final = 0.5
+_LONG: Final = 65536
 _first = True
 
 
@@ -23,6 +25,7 @@ class Look:
     """What a probe has seen so far. A kind adds to ``facts`` and ``evidence``; each way it goes is added to ``ways``.
 
     ``whole``: the latency counts although there is a fault, for the fault is what was to be found out.
+    ``token``: what was obtained on the way and must not be shown, should the target send it back.
     """
 
     def __init__(self, context: Context) -> None:
@@ -33,6 +36,7 @@ class Look:
         self.facts: dict[str, Any] = {}
         self.evidence: dict[str, Any] = {}
         self.whole = False
+        self.token: str | None = None
 
     def way(self, family: Family = "any") -> Way:
         """A new way, for one connection."""
@@ -43,6 +47,12 @@ class Look:
     def restart(self) -> None:
         """Forget the time that preparations of ours took: nothing of the target was timed yet."""
         self.started = time.monotonic()
+
+    def hide(self, data: Any) -> Any:
+        """``data`` without the token; of a long text only its plain spelling is taken out."""
+        if self.token is None:
+            return data
+        return data.replace(self.token, MASK) if isinstance(data, str) and len(data) > _LONG else scrub(data, [self.token])
 
     @property
     def phases(self) -> dict[str, float]:
@@ -81,6 +91,8 @@ class Look:
         if fault is not None and fault.kind.startswith("timeout.") and loop_lag > _BUSY * self.context.timeout:
             because = f"this machine was {loop_lag:.1f}s late of {self.context.timeout:g}s, so it cannot tell ({fault.because})"
             fault = Fault("probe.overloaded", because)
+        if fault is not None and self.token is not None:
+            fault = Fault(fault.kind, self.hide(fault.because))
         return Observation(
             facts=facts | self.facts,
             phases=phases,
@@ -90,7 +102,7 @@ class Look:
             clock="kernel" if self.ways and all(way.clock == "kernel" for way in self.ways) else "loop",
             cold=cold,
             loop_lag=loop_lag,
-            evidence=evidence | self.evidence,
+            evidence=self.hide(evidence | self.evidence),
         )
 
 

@@ -79,6 +79,11 @@ class Secure:
         chosen = self._tls.cipher()
         return chosen[0] if chosen else None
 
+    @property
+    def alpn(self) -> str | None:
+        """The protocol that was agreed on, such as ``h2``."""
+        return self._tls.selected_alpn_protocol()
+
     async def handshake(self) -> None:
         """Shake hands; our last message stays queued, to leave together with the first :meth:`put`.
 

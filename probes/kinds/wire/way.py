@@ -14,6 +14,7 @@ from probes.kinds.wire import certificate, resolver
 from probes.kinds.wire.failure import Failed, failed, late
 from probes.kinds.wire.link import Expired, Link, connect
 from probes.kinds.wire.names import literal
+from probes.kinds.wire.proxy import Proxy
 from probes.kinds.wire.secure import Secure
 
 Family = Literal["any", 4, 6]
@@ -40,6 +41,8 @@ class Way:
         began: mark before the name was looked up, :func:`time.monotonic` seconds; 0.0 before.
         ended: mark of the last arrival; 0.0 before it was closed.
         opened: when the connection was open.
+        proxy: through which the way leads; then ``resolve``, ``connect`` and ``ip`` are the proxy's, and ``tunnel`` is the part of
+            ``connect`` that the proxy took to reach the host.
     """
 
     deadline: float
@@ -58,6 +61,9 @@ class Way:
     began: float = 0.0
     ended: float = 0.0
     opened: float = 0.0
+    proxy: Proxy | None = None
+    tunnel: float | None = None
+    beyond: str | None = None
 
     async def go(self, host: str, port: int, context: ssl.SSLContext | None = None, name: str | None = None) -> Channel:
         """Open the channel to ``host`` (a name, or an address without brackets); TLS with ``context``, for ``name``.
@@ -65,15 +71,10 @@ class Way:
         Raises:
             Failed: why it could not be opened. Expired: to be turned into words by :meth:`late`.
         """
-        self.port = port
-        addresses = await self.addresses(host)
-        self.phase, self.ip = "connect", addresses[0]
-        link = await connect(addresses, port, self.deadline)
-        self.channel = link
-        if len(addresses) == 1:  # our own few steps between the last answer about the name and the first packet are nobody's
-            self.began = link.dialled - self.phases["resolve"]
-        self.ip, self.clock = link.address, link.clock
-        self.phases["connect"], self.opened = link.connect, link.dialled + link.connect
+        if self.proxy is None:
+            link = await self._open(host, port)
+        else:
+            link = await self._through(self.proxy, host, port, tunnel=context is not None)
         self.phase = "wait"
         return link if context is None else await self.secure(link, context, name or host)
 
@@ -89,6 +90,30 @@ class Way:
                 self.phases["tls"] = secure.seconds
         self.phase = "wait"
         return secure
+
+    async def _open(self, host: str, port: int) -> Link:
+        self.port = port
+        addresses = await self.addresses(host)
+        self.phase, self.ip = "connect", addresses[0]
+        link = await connect(addresses, port, self.deadline)
+        self.channel = link
+        if len(addresses) == 1:  # our own few steps between the last answer about the name and the first packet are nobody's
+            self.began = link.dialled - self.phases["resolve"]
+        self.ip, self.clock = link.address, link.clock
+        self.phases["connect"], self.opened = link.connect, link.dialled + link.connect
+        return link
+
+    async def _through(self, proxy: Proxy, host: str, port: int, *, tunnel: bool) -> Link:
+        proxy.screen(host, loopback=self.loopback)
+        with proxy.named():
+            link = await self._open(proxy.host, proxy.port)
+        link.beyond = proxy.where
+        if tunnel:
+            self.tunnel = await proxy.tunnel(link, host, port)
+            self.phases["connect"] += self.tunnel
+            self.opened += self.tunnel
+        self.beyond = link.beyond = f"{host} through {proxy.where}"
+        return link
 
     async def addresses(self, host: str) -> tuple[str, ...]:
         """The addresses of ``host``, every one of which may be visited. Raises as :meth:`go` does."""
@@ -118,6 +143,8 @@ class Way:
     @property
     def where(self) -> str:
         """``10.0.0.7:443``, as far as known."""
+        if self.proxy is not None:
+            return self.beyond or self.proxy.where
         if self.ip is None:
             return "no address yet"
         return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
