@@ -10,6 +10,10 @@ from weakref import WeakKeyDictionary
 
 _TICK: Final = 0.02
 _NOTED: Final = 0.002
+HELD: Final = 0.1
+"""Seconds by which the loop may be late before nothing more is begun."""
+PATIENCE: Final = 0.5
+"""Seconds that a run waits for the loop to catch up; then it begins all the same, within the second that a verdict may be late."""
 
 
 class _Meter:
@@ -40,6 +44,10 @@ class _Meter:
             self._timer = None
         return worst
 
+    def late(self) -> float:
+        """Seconds by which the loop is late now; not above 0 when it is in time, or nobody watches."""
+        return 0.0 if self._timer is None else time.monotonic() - self._due
+
     def _start(self) -> None:
         self._due = time.monotonic() + _TICK
         self._timer = self._loop.call_later(_TICK, self._tick)
@@ -54,18 +62,31 @@ class _Meter:
 _meters: WeakKeyDictionary[asyncio.AbstractEventLoop, _Meter] = WeakKeyDictionary()
 
 
+def _meter() -> _Meter:
+    loop = asyncio.get_running_loop()
+    meter = _meters.get(loop)
+    if meter is None:
+        meter = _meters[loop] = _Meter(loop)
+    return meter
+
+
+async def calm() -> None:
+    """Let what is under way go on before one more run begins, while the loop is late: so as many are in flight as it can bear."""
+    meter = _meter()
+    if meter.late() > HELD:
+        until = time.monotonic() + PATIENCE
+        while meter.late() > HELD and time.monotonic() < until:  # noqa: ASYNC110  # what is awaited is that time passes in time
+            await asyncio.sleep(_TICK)
+
+
 class watch:  # noqa: N801  # used like a function: `with lag.watch() as reading`
     """Measure how late the running loop gets within the block: ``seconds``, set when it ends."""
 
     __slots__ = ("_meter", "_started", "seconds")
 
     def __enter__(self) -> watch:
-        loop = asyncio.get_running_loop()
-        meter = _meters.get(loop)
-        if meter is None:
-            meter = _meters[loop] = _Meter(loop)
-        self.seconds, self._started, self._meter = 0.0, time.monotonic(), meter
-        meter.enter()
+        self.seconds, self._started, self._meter = 0.0, time.monotonic(), _meter()
+        self._meter.enter()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -32,6 +32,7 @@ _INFO: Final = struct.Struct("=B67xI28xI")
 """Of struct tcp_info of linux/tcp.h: tcpi_state, tcpi_rtt (microseconds), tcpi_total_retrans."""
 _NONBLOCK: Final = getattr(socket, "SOCK_NONBLOCK", 0)
 _GREED: Final = 16
+_TOGETHER: Final = 50_000  # nanoseconds within which two clocks are read at the same moment
 _STEP: Final = 1_000_000  # nanoseconds by which real and steady time may part before the real one counts as set
 
 
@@ -43,6 +44,15 @@ def pin_stamps() -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as pin:
         pin.setsockopt(socket.SOL_SOCKET, STAMPS, 1)
         return pin.detach()
+
+
+def _clocks() -> tuple[int, int]:
+    """The steady clock and the real one at the same moment, nanoseconds; read again when we were interrupted in between."""
+    for _ in range(5):
+        steady, real = time.monotonic_ns(), time.time_ns()
+        if time.monotonic_ns() - steady < _TOGETHER:
+            break
+    return steady, real
 
 
 class Expired(Exception):
@@ -97,8 +107,8 @@ class Link:
                 self._socket.setsockopt(socket.SOL_SOCKET, STAMPS, 1)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._fd = self._socket.fileno()
-            steady = time.monotonic_ns()
-            self._offset = time.time_ns() - steady
+            steady, real = _clocks()
+            self._offset = real - steady
             self.dialled = self.arrived = steady / 1e9
             code = self._socket.connect_ex(place)
             if code not in (0, errno.EINPROGRESS):
@@ -233,7 +243,7 @@ class Link:
             return data, mark
 
     def _arrival(self, ancillary: Sequence[tuple[int, int, bytes]]) -> float:
-        steady, real = time.monotonic_ns(), time.time_ns()
+        steady, real = _clocks()
         if ancillary and abs(real - steady - self._offset) < _STEP:
             seconds, nanoseconds = TIMESPEC.unpack_from(ancillary[0][2])
             age = real - (seconds * 1_000_000_000 + nanoseconds)

@@ -110,6 +110,7 @@ async def look(context: Context, probe: Callable[[Look], Awaitable[None]]) -> Ob
     """Run ``probe`` with a fresh :class:`Look`. Whatever happens becomes an observation; only cancellation passes through."""
     global _first  # once for the process
     cold, _first = _first, False
+    await lag.calm()
     seen = Look(context)
     fault: Fault | None = None
     with lag.watch() as lateness:
