@@ -13,7 +13,7 @@ from probes.core import template
 from probes.core.alert import Alert, Delivery
 from probes.core.events import AlertFailed, AlertSent, Event
 from probes.core.metrics import sample
-from probes.core.outbox import INTERVAL, Batch, Owed, after, batches, claim, parked, stream
+from probes.core.outbox import INTERVAL, Batch, Owed, after, batches, claim, held, parked, stream
 from probes.core.plan import Plan
 from probes.core.plan import slot as slot_of
 from probes.core.state import Slot, key
@@ -125,6 +125,8 @@ async def _send(plan: Plan, world: World, name: str, batch: Batch) -> Delivery:
         return Delivery("retry", str(error))
     config = template.fill(dict(channel.config), {"secret": values})
     alert = await _enriched(world, batch.alert)
+    if not all(held(one, world.now()) for one in batch.owed):  # an opening sent now could arrive after its own resolve
+        return Delivery("retry", "the store or the secrets took so long that somebody else may be telling it by now")
     return await channels.send(channel.kind, config, alert, world.now(), tuple(values.values()))
 
 
