@@ -95,6 +95,8 @@ class Ports:
             if throw < 0:
                 fault = name
                 break
+        if fault == "stall" and what.startswith("send"):
+            fault = "slow"  # sending has its deadline
         if fault and not self.strike(f"{root.label} #{number} {what}: {fault}"):
             fault = None
         if fault:
@@ -102,9 +104,9 @@ class Ports:
         if fault == "before":
             raise Crash
         if fault == "slow":
-            await Wait(1.0 + 14.0 * wait)
+            await Wait((TIMEOUT / 2 if what.startswith("send") else 15.0) * wait)
         elif fault == "stall":
-            await Wait(TIMEOUT if what.startswith("send") else 61.0 + 140.0 * wait)
+            await Wait(61.0 + 140.0 * wait)
         else:
             await Wait(QUICK * wait)
         if fault == "refuse":
@@ -177,7 +179,7 @@ class Ports:
             if self.strike(f"{root.label} #{root.calls} answer of {alert.channel}: {answer}"):
                 root.faults += 1
                 if answer in ("hang", "taken late"):
-                    await Wait(TIMEOUT * (0.5 + throw / self.chances.answer / 2))
+                    await Wait(TIMEOUT / 2)
                 if answer.startswith("taken"):
                     self.messages.append(Message(self.scheduler.now, alert.channel, alert, root.label))
                 return Delivery("retry", answer, 60.0 if answer == "429" else None)
