@@ -89,13 +89,7 @@ BUGS: Final = (
     Bug("another key for the resolve", "probes.core.decide:_alert", "key=group or incident.id,", 'key=group or f"{incident.id}/{want.event}",'),
     Bug("a conflict drops the change", f"{SETTLE}:change", "await asyncio.sleep(0)\n            continue", "return before"),
     Bug("all events are cleared", f"{SETTLE}:flush", "if (event.detail_type, event.id) not in done", "if not done"),
-    Bug(
-        "cleared before it is published",
-        f"{SETTLE}:flush",
-        "    await publish(world, slot.events)\n",
-        "    kept, slot = slot, replace(slot, events=())\n    await change_slot(world, name, lambda before: replace(before, events=()))\n    await publish(world, kept.events)\n",
-    ),
-    Bug("events that fail are forgotten", f"{SETTLE}:tick", "seen.events or ", ""),
+    Bug("cleared before it is published", f"{SETTLE}:flush", "    await publish(world, slot.events)\n", "    told = slot\n    await change_slot(world, name, lambda before: replace(before, events=()))\n    await publish(world, told.events)\n"),
     Bug("what was told is forgotten at a restart", "probes.core.incident:Incident.parse", '"told": told', '"told": {}'),
     Bug("nobody holds what is being tried", "probes.core.outbox:claim", "next=now + LEASE", "next=one.next"),
     Bug("an attempt may outlive its lease", "probes.core.outbox:held", "now <= one.next - SENDING", "True"),
@@ -105,5 +99,5 @@ BUGS: Final = (
     Bug("a refusal is tried for ever", "probes.core.outbox:parked", "one.attempts >= TRIES", "one.attempts >= 10**9"),
     Bug("what is owed is lost when checks are dealt out anew", f"{SETTLE}:adopt", "if mine or owed or events:", "if mine:"),
     Bug("the old slot goes first", f"{SETTLE}:adopt", "for document, (old, version) in stale.items():", "for document, (old, version) in stale.items():\n        await world.store.write(document, None, version)\n        version = 0"),
-    Bug("a run is counted before it is known", "probes.core.evaluate:take", "if window is before:\n                continue", "if window is before:\n                slot = slot.put(check.id, _count(setting, check, state, evidence))\n                continue"),
+    Bug("a run is counted before it is known", "probes.core.evaluate:take", "if window is before:\n            continue", "if window is before:\n            slot = slot.put(check.id, _count(setting, check, state, evidence))\n            continue"),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import zlib
@@ -72,6 +73,8 @@ class Scenario:
     style: str
     poisoned: float
     reshard: float | None
+    removed: float | None
+    acknowledged: tuple[float, ...]
 
     def letter(self, check: str, location: str, number: int) -> str:
         """What a run sees; later episodes cover earlier ones."""
@@ -100,6 +103,8 @@ class Outcome:
     reports: list[Event] = field(default_factory=list)
     slots: dict[str, Slot] = field(default_factory=dict)
     changed: str | None = None
+    removed: float | None = None
+    acknowledged: dict[str, float] = field(default_factory=dict)
     defects: list[str] = field(default_factory=list)
     steps: int = 0
     end: float = 0.0
@@ -170,7 +175,13 @@ def scenario(seed: int, steps: int) -> Scenario:
     skew = chance.choice((0.0, 0.0, 2.0, 60.0, 300.0))
     skews = (0.0, *(round(chance.uniform(-skew, skew), 1) for _ in range(2)))
     poisoned = chance.choice((0.0,) * 9 + (0.2,))
-    reshard = chance.uniform(0.2, 0.9) * periods * every if chance.random() < 0.1 else None
+    reshard = removed = None
+    busy = [one.first + need - 1 for one in episodes] or [periods // 2]
+    if chance.random() < 0.2:
+        reshard = (chance.choice(busy) + chance.uniform(0.0, 1.5)) * every
+    if checks > 1 and chance.random() < 0.3:
+        removed = (chance.choice(busy) + chance.uniform(0.0, 3.0)) * every
+    acknowledged = tuple((chance.choice(busy) + chance.uniform(0.0, 4.0)) * every for _ in range(chance.choice((0, 0, 1, 2))))
     return Scenario(
         seed=seed,
         plan=plan,
@@ -185,6 +196,8 @@ def scenario(seed: int, steps: int) -> Scenario:
         style=style,
         poisoned=poisoned,
         reshard=reshard,
+        removed=removed,
+        acknowledged=acknowledged,
     )
 
 
@@ -227,7 +240,7 @@ class History:
         chance = Random(of.seed ^ 0x5EED)
         self.refused = {f"c{number}" for number in range(2) if chance.random() < of.poisoned}
         self.ports.poison = lambda alert: self.ports.faulty and alert.subjects[0].check in self.refused and alert.channel == "chat"
-        self.adopting, self.adoptions, self.busy = False, 0, 0
+        self.adopting, self.adoptions, self.busy = 0, 0, 0
         self._carried: set[str] = set()
 
     def run(self) -> Outcome:
@@ -238,7 +251,12 @@ class History:
             end = START + of.periods * of.every
             self._periods(0, of.periods, of.tick, of.pay)
             if of.reshard is not None and "reshard" not in self.ports.skip:
-                self.scheduler.at(START + of.reshard, self._reshard)
+                self.scheduler.at(START + of.reshard, lambda: self._replan(lambda: replace(self.plan, of=3 - self.plan.of)))
+            if of.removed is not None and "removed" not in self.ports.skip:
+                self.scheduler.at(START + of.removed, lambda: self._replan(self._without))
+            for index, at in enumerate(of.acknowledged):
+                if f"acknowledged {index}" not in self.ports.skip:
+                    self.scheduler.at(START + at, lambda index=index: self._acknowledge(index))
             self.scheduler.run(end)
             self.ports.faulty = False
             out.quiet = end
@@ -349,27 +367,51 @@ class History:
 
         self._begin(f"{label}/{attempt}", lambda world: pipeline.settle(self.plan, world, report), ended)
 
-    def _reshard(self) -> None:
-        """Another plan deals the checks out differently: nobody else works meanwhile, as a running service does it."""
-        self.adopting = True
-        if self.busy:
-            self.scheduler.at(self.scheduler.now + 0.5, self._reshard)
+    def _replan(self, change: Callable[[], Plan]) -> None:
+        """Another plan takes over: nobody else works meanwhile, as a running service does it."""
+        if self.adopting and self.adopting != id(change):
+            self.scheduler.at(self.scheduler.now + 5.0, lambda: self._replan(change))
             return
-        plan = replace(self.plan, of=2 if self.plan.of == 1 else 1)
+        self.adopting = id(change)
+        if self.busy:
+            self.scheduler.at(self.scheduler.now + 0.5, lambda: self._replan(change))
+            return
+        plan = change()
 
         def ended(error: BaseException | None) -> None:
             if error is not None:
-                self.scheduler.at(self.scheduler.now + 1.0, self._reshard)
-            else:
-                self.plan, self.adopting = plan, False
+                self.scheduler.at(self.scheduler.now + 1.0, lambda: self._replan(change))
+                return
+            if len(plan.checks) < len(self.plan.checks):
+                self.outcome.removed = self.scheduler.now
+            self.plan, self.adopting = plan, 0
 
         self.adoptions += 1
         self._start(f"adopt {self.adoptions}", lambda world: pipeline.adopt(plan, world), ended)
 
+    def _without(self) -> Plan:
+        return replace(self.plan, checks={name: check for name, check in self.plan.checks.items() if name != "c1"})
+
+    def _acknowledge(self, index: int) -> None:
+        """A person takes what is open, if anything is."""
+        known = [(one.check, one.incident) for one in self.ports.moments if one.incident]
+        if not known or known[-1][0] not in self.plan.checks:
+            return
+        incident = str(known[-1][1])
+
+        async def acknowledge(world: World) -> None:
+            try:
+                await pipeline.acknowledge(self.plan, world, incident, "alice")
+            except KeyError:  # it is over
+                return
+            self.outcome.acknowledged.setdefault(incident, self.scheduler.now)
+
+        self._begin(f"acknowledge {index}", acknowledge)
+
     def _again(self) -> None:
         """Every report is delivered once more: nothing may change."""
         before = {name: text for name, (text, _) in self.ports.documents.items() if name.startswith("state/")}
-        for index, event in enumerate(self.outcome.reports):
+        for index, event in enumerate(self.outcome.reports[:: 1 + len(self.outcome.reports) // 40]):
             report = pipeline.Report.model_validate(event.detail)
             self.scheduler.start(f"again {index}", pipeline.settle(self.plan, self.worlds[0], report))
         self.scheduler.run(self.scheduler.now + 5.0)
@@ -412,4 +454,8 @@ def document(run: Run, kind: str, letter: str) -> dict[str, Any]:
 
 def play(seed: int, steps: int = 200, skip: frozenset[str] = frozenset()) -> Outcome:
     """The history of that seed."""
-    return History(scenario(seed, steps), skip).run()
+    gc.disable()  # what a history makes goes with it
+    try:
+        return History(scenario(seed, steps), skip).run()
+    finally:
+        gc.enable()

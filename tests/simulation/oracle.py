@@ -18,10 +18,11 @@ from itertools import product
 
 from probes.core.confirm import GRACE, PATIENCE, REORDER
 from probes.core.decide import FLAPPING
-from probes.core.outbox import LEASE
+from probes.core.outbox import LEASE, TRIES
 from probes.core.state import CheckState
 from probes.pipeline.settle import ASLEEP
 from tests.simulation.history import Outcome
+from tests.simulation.world import GONE
 from tests.worlds import START
 
 MOST_UNSURE = 6
@@ -145,6 +146,11 @@ def quorum(rule: str | int, statuses: tuple[str, ...]) -> str:
     return "unknown" if all(status == "unknown" for status in asked) else "up"
 
 
+def stands(status: str) -> tuple[str, ...]:
+    """What a stored status counts as; after a silence, a location may count as it stood before."""
+    return ("unknown", "down", "degraded") if status == "unknown" else (status,)
+
+
 def violations(outcome: Outcome) -> list[str]:
     """What did not hold, in words; empty when all is well."""
     found = list(outcome.defects)
@@ -161,21 +167,26 @@ def _statuses(outcome: Outcome) -> Iterator[str]:
     """R1-R4: a stored status is one that the evidence allows; an incident is open exactly while the check is not up."""
     of = outcome.scenario
     truths = {(check, place): Truth(outcome, check, place) for check in of.plan.checks for place in of.locations}
-    allowed: dict[str, frozenset[str]] = {}
     before: dict[str, object] = {}
     for moment in outcome.ports.moments:
         check = moment.check
-        if before.get(check) == (moment.status, moment.incident, moment.severity) and moment.at == 0:
+        now = (moment.status, moment.incident, moment.severity, moment.places)
+        if before.get(check) == now or moment.status == GONE:
             continue
-        before[check] = (moment.status, moment.incident, moment.severity)
+        before[check] = now
         brackets = [truths[check, place].may(moment.at) for place in of.locations]
+        for place, bracket in zip(of.locations, brackets, strict=True):
+            if moment.places.get(place, "unknown") not in bracket:
+                yield (
+                    f"R1-R4: {check}@{place} is stored as {moment.places.get(place)} at {_when(outcome, moment.at)}, "
+                    f"but the evidence allows {sorted(bracket)}"
+                )
+                return
         rule = of.plan.checks[check].confirm.locations
-        allowed[check] = frozenset(quorum(rule, statuses) for statuses in product(*brackets))
-        if moment.status not in allowed[check]:
-            yield (
-                f"R1-R4: {check} is stored as {moment.status} at {_when(outcome, moment.at)}, "
-                f"but the evidence allows {sorted(allowed[check])} ({[sorted(one) for one in brackets]})"
-            )
+        stored = tuple(moment.places.get(place, "unknown") for place in of.locations)
+        allowed = frozenset(quorum(rule, statuses) for statuses in product(*map(stands, stored)))
+        if moment.status not in allowed:
+            yield f"R1: {check} is stored as {moment.status} at {_when(outcome, moment.at)}, but its locations say {stored}"
             return
         if moment.status == "down" and (moment.incident is None or moment.severity != "critical"):
             yield f"R1: {check} is down at {_when(outcome, moment.at)} without a critical incident"
@@ -220,6 +231,13 @@ def _messages(outcome: Outcome) -> Iterator[str]:
             )
     spread = max(of.skews) - min(of.skews)
     troubles = sum(1 for _, name in ports.struck if not name.startswith(("bus", "settle", "probe", "tick")))
+    for alert, count in ports.refused.items():
+        if count > TRIES + troubles:
+            yield f"R15: {alert} was refused {count} times and not parked"
+    for message in ports.messages:
+        taken = outcome.acknowledged.get(message.alert.subjects[0].id)
+        if taken is not None and message.alert.reason in ("repeat", "escalated") and message.alert.at > taken + spread:
+            yield f"R16: {message.channel} was told {message.alert.reason} after {message.alert.subjects[0].id} was acknowledged"
     again = sum(count - 1 for count in tries.values())
     if again > troubles and spread < LEASE / 2:
         yield f"R13: {again} messages came again, for {troubles} faults"
@@ -288,7 +306,7 @@ def _plainly(outcome: Outcome) -> Iterator[str]:
         rows = {
             "".join(of.letter(check.id, place, number) for number in range(of.periods)) for place in of.locations
         }
-        if len(rows) != 1 or len(outcome.heard) < len(of.locations) * (of.periods + 2):
+        if (check.id == "c1" and outcome.removed is not None) or len(rows) != 1 or len(outcome.heard) < len(of.locations) * (of.periods + 2):
             continue
         (row,) = rows
         told = {
@@ -320,6 +338,9 @@ def _events(outcome: Outcome) -> Iterator[str]:
     last: dict[str, str] = {}
     for moment in outcome.ports.moments:
         before = last.get(moment.check, "unknown")
+        if moment.status == GONE:
+            last[moment.check] = "unknown"
+            continue
         if moment.status != before:
             moved[moment.check].append((before, moment.status))
         last[moment.check] = moment.status
@@ -349,6 +370,10 @@ def _end(outcome: Outcome) -> Iterator[str]:
         if slot.events:
             yield f"R13: {name} still has events nobody was told: {sorted({event.detail_type for event in slot.events})}"
     for check in of.plan.checks:
+        if check == "c1" and outcome.removed is not None:
+            if any(check in slot.checks for slot in outcome.slots.values()):
+                yield f"R7: {check} was removed and is still known"
+            continue
         states = [state for slot in outcome.slots.values() if (state := slot.check(check)) is not None]
         if len(states) != 1:
             yield f"R10: {check} is known in {len(states)} slots"

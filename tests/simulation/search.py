@@ -23,7 +23,7 @@ def shrink(seed: int, steps: int, rule: str) -> tuple[int, frozenset[str]]:
     skip: frozenset[str] = frozenset()
     outcome = play(seed, steps)
     names = [f"skew {index}" for index, skew in enumerate(outcome.scenario.skews) if skew]
-    names += [f"truth: {one}" for one in outcome.scenario.episodes] + ["reshard"]
+    names += [f"truth: {one}" for one in outcome.scenario.episodes] + ["reshard", "removed", "acknowledged 0", "acknowledged 1"]
     names += list(dict.fromkeys(name for _, name in outcome.ports.struck))
     size = len(names)
     while size:
@@ -56,6 +56,7 @@ def _lines(outcome: Outcome, skip: frozenset[str]) -> list[str]:
         f"  confirm {confirm.need} of {confirm.of}, {confirm.locations}, recover {confirm.recover}; every {of.every:g} s; "
         f"route `{of.style}`; tick {of.tick:g} s, pay {of.pay:g} s; "
         f"clocks {[0.0 if f'skew {index}' in skip else skew for index, skew in enumerate(of.skews)]}"
+        + (f"; c1 removed at {of.removed / of.every:.2f}" if of.removed and "removed" not in skip else "")
         + (f"; resharded at {of.reshard / of.every:.2f}" if of.reshard and "reshard" not in skip else "")
     ]
     for check in of.plan.checks:
@@ -66,6 +67,7 @@ def _lines(outcome: Outcome, skip: frozenset[str]) -> list[str]:
         (one.at, f"{one.channel} hears {one.alert.event} ({one.alert.reason}) of {', '.join(s.id for s in one.alert.subjects)} by {one.root}")
         for one in outcome.ports.messages
     ]
+    told += [(at, f"{incident} is acknowledged") for incident, at in outcome.acknowledged.items()]
     last: dict[str, object] = {}
     for moment in outcome.ports.moments:
         now = (moment.status, moment.incident, moment.severity)

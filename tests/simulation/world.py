@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from probes.core.alert import Alert, Delivery
 from probes.core.events import Event
+from probes.core.metrics import Sample
 from probes.ports import Conflict, Entry
 from tests.simulation.scheduler import Crash, Scheduler, Wait
-from tests.worlds import MemoryMetrics, MemorySecrets
+from tests.worlds import MemorySecrets
 
+GONE = "gone"
+"""The status of a check that was forgotten."""
 QUICK = 0.04
 """Most seconds a healthy call takes."""
 TIMEOUT = 10.0
@@ -54,7 +58,15 @@ class Moment:
     status: str
     incident: str | None
     severity: str | None
-    incident_status: str | None
+    places: dict[str, str]
+
+
+class Deaf:
+    """Metrics that nobody looks at."""
+
+    def record(self, samples: Iterable[Sample]) -> None:
+        for _ in samples:
+            pass
 
 
 @dataclass
@@ -65,7 +77,7 @@ class Ports:
     chances: Chances
     skip: frozenset[str]
     carry: Callable[[Event], None]
-    metrics: MemoryMetrics = field(default_factory=MemoryMetrics)
+    metrics: Deaf = field(default_factory=Deaf)
     secrets: MemorySecrets = field(default_factory=MemorySecrets)
     faulty: bool = True
     struck: list[tuple[float, str]] = field(default_factory=list)
@@ -74,6 +86,8 @@ class Ports:
     published: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
     messages: list[Message] = field(default_factory=list)
     moments: list[Moment] = field(default_factory=list)
+    holds: dict[str, frozenset[str]] = field(default_factory=dict)
+    refused: Counter[str] = field(default_factory=Counter)
     poison: Callable[[Alert], bool] = lambda alert: False
 
     def strike(self, name: str) -> bool:
@@ -134,7 +148,7 @@ class Ports:
         else:
             self.documents[key] = (json.dumps(value), version + 1)
             if key.startswith("state/"):
-                self._look(value)
+                self._look(key, value)
         self._after(fault, "write")
 
     async def find(self, prefix: str) -> dict[str, tuple[Any, int]]:
@@ -173,6 +187,7 @@ class Ports:
             return Delivery("retry", str(error))
         throw, which = root.random.random(), root.random.random()
         if self.poison(alert):
+            self.refused[alert.id] += 1
             return Delivery("permanent", "400 no")
         if throw < self.chances.answer:
             answer = ("503", "hang", "429", "taken, no answer", "taken late")[int(which * 5)]
@@ -189,7 +204,10 @@ class Ports:
         self._after(fault, "send")
         return Delivery("delivered", "202")
 
-    def _look(self, slot: Mapping[str, Any]) -> None:
+    def _look(self, key: str, slot: Mapping[str, Any]) -> None:
+        gone = self.holds.get(key, frozenset()) - set(slot["checks"])
+        self.holds[key] = frozenset(slot["checks"])
+        self.moments += [Moment(self.scheduler.now, name, GONE, None, None, {}) for name in sorted(gone)]
         for name, state in slot["checks"].items():
             last = state["incidents"][-1] if state["incidents"] and state["incidents"][-1]["resolved_at"] is None else None
             self.moments.append(
@@ -199,6 +217,6 @@ class Ports:
                     state["status"],
                     last["id"] if last else None,
                     last["severity"] if last else None,
-                    last["status"] if last else None,
+                    {place: "dark" if window["dark"] else window["status"] for place, window in state["locations"].items()},
                 )
             )
