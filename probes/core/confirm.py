@@ -229,17 +229,22 @@ def agree(quorum: Quorum, windows: Mapping[str, Window]) -> Verdict:
     """The status of a check from its expected locations.
 
     Dark locations have left the quorum. A location that has yet to give evidence still counts among those asked, so that the one
-    that starts first cannot decide alone.
+    that starts first cannot decide alone. One that was in trouble before it fell silent, and reports again, counts as it stood until
+    it has recovered or is confirmed: not having seen it is no recovery.
     """
     asked = {name: window for name, window in windows.items() if not window.dark}
     if not asked:
         return Verdict("unknown", tuple(windows), "no location sees it", blind=bool(windows))
-    down = tuple(name for name, window in asked.items() if window.status == "down")
-    bad = tuple(name for name, window in asked.items() if window.status in ("down", "degraded"))
+    stands = {name: window.known if window.status == "unknown" else window.status for name, window in asked.items()}
+    down = tuple(name for name in asked if stands[name] == "down")
+    bad = tuple(name for name in asked if stands[name] in ("down", "degraded"))
     quota = needed(quorum, len(asked))
 
     def because(names: tuple[str, ...]) -> str:
-        return f"{len(names)} of {len(asked)} locations agree" if len(asked) > 1 else asked[names[0]].because
+        if len(asked) > 1:
+            return f"{len(names)} of {len(asked)} locations agree"
+        only = asked[names[0]]
+        return f"it was {only.known} before the silence, and has yet to recover" if only.status == "unknown" else only.because
 
     if len(down) >= quota:
         return Verdict("down", down, because(down))

@@ -203,7 +203,8 @@ def _evidence(check: Check, windows: Mapping[str, Window], verdict: Verdict) -> 
     if verdict.blind:
         why = "; ".join(sorted({window.because for window in windows.values()}))
         return f"no evidence from {', '.join(windows)} for {Duration(round(patience(check.every)))}: {why}", None
-    newest = max((windows[name] for name in verdict.locations), key=lambda window: window.proof or 0.0, default=None)
+    seen = (windows[name] for name in verdict.locations if windows[name].status != "unknown")
+    newest = max(seen, key=lambda window: window.proof or 0.0, default=None)
     return (newest.because, newest.fault) if newest else ("", None)
 
 

@@ -133,7 +133,7 @@ def follow(
         severity=severity,
         status=verdict.status,
         because=because or incident.because,
-        fault=fault,
+        fault=fault if because else incident.fault,
         locations=verdict.locations,
     )
     if RANK[severity] > RANK[incident.severity]:

@@ -18,6 +18,8 @@ INTERVAL: Final = 300.0
 """Seconds between two messages of one group, channel and event (Alertmanager's group_interval has the same default)."""
 LEASE: Final = 60.0
 """Seconds for which an attempt holds an alert: nobody else tries it meanwhile, and a crash gives it back afterwards."""
+SENDING: Final = 15.0
+"""Seconds of the lease that the sending itself needs; a channel gives up after ten."""
 TRIES: Final = 5
 """Attempts at a permanent error (a 4xx) before the alert is parked."""
 PATIENCE: Final = 24 * 3600.0
@@ -164,6 +166,11 @@ def room(sent: Iterable[float], rate: tuple[int, float], now: float) -> int:
 def claim(one: Owed, batch: str, now: float) -> Owed:
     """The alert as being tried now in that message; saved before the attempt, so that nobody else tries it and a crash is seen."""
     return replace(one, attempts=one.attempts + 1, next=now + LEASE, batch=batch)
+
+
+def held(one: Owed, now: float) -> bool:
+    """Whether the attempt that claimed the alert may still send it: later, somebody else may be telling it, or what came after it."""
+    return now <= one.next - SENDING
 
 
 def after(one: Owed, delivery: Delivery, now: float) -> Owed | None:

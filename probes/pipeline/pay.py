@@ -14,7 +14,7 @@ from probes.core import template
 from probes.core.alert import Alert, Delivery
 from probes.core.events import AlertFailed, AlertSent, Event
 from probes.core.metrics import sample
-from probes.core.outbox import INTERVAL, Batch, Owed, after, batches, claim, parked, room, stream
+from probes.core.outbox import INTERVAL, Batch, Owed, after, batches, claim, held, parked, room, stream
 from probes.core.plan import Plan
 from probes.core.plan import slot as slot_of
 from probes.core.state import Slot, key
@@ -150,6 +150,8 @@ async def _send(plan: Plan, world: World, name: str, batch: Batch) -> Delivery:
     first = batch.alert.event == "opened" and batch.alert.group is None
     note = {} if first else (await world.store.read(noted))[0] or {}
     alert = replace(await _enriched(world, batch.alert), note=note)
+    if not all(held(one, world.now()) for one in batch.owed):  # an opening sent now could arrive after its own resolve
+        return Delivery("retry", "the store or the secrets took so long that somebody else may be telling it by now")
     answer = await channels.send(channel.kind, config, alert, world.now(), tuple(values.values()))
     over = alert.event == "resolved" and alert.key == (alert.group or alert.key) and answer.outcome == "delivered"
     if answer.note:

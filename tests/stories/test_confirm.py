@@ -222,3 +222,28 @@ async def test_a_defect_of_a_kind_is_ours_and_stops_nobody(story: Story) -> None
     runs = await told.memory.store.since("runs/broken", 0)
     assert {run["fault"] for run in runs} == {"probe.internal"}
     assert {run["because"] for run in runs} == {"RuntimeError: a defect"}
+
+
+@pytest.mark.parametrize("back", ["F F P P", "P P P P"])
+async def test_a_location_that_comes_back_from_silence_does_not_end_what_it_saw(story: Story, back: str) -> None:
+    """Found by simulation (seed 10385): silent for its patience, its first run counted as a vote for up, and the incident ended."""
+    told = await story(
+        f"""
+        dublin   P F F F F F F F F F {" ".join("FFPP")}
+        virginia P F F . . . . . . . {back} """,
+        confirm={"runs": "2 of 3", "locations": "all", "recover": 2},
+    )
+    opened = [detail for detail in told.memory.bus.of("Incident Opened")]
+    assert len(opened) == 1
+    assert [line.split()[1] for line in told.alerts] == ["opened", "resolved"]
+    assert told.alerts[-1].split()[0] == ("13m" if back.startswith("F") else "11m")
+
+
+async def test_one_pass_after_a_silence_is_no_recovery(story: Story) -> None:
+    told = await story("dublin P F F . . . . . . P")
+    state = await told.state()
+    assert (state.status, state.because) == ("down", "it was down before the silence, and has yet to recover")
+    assert state.incident is not None
+    assert "letter was" in state.incident.because
+    await told.play("dublin P")
+    assert (await told.state()).status == "up"

@@ -138,6 +138,34 @@ async def test_a_hanging_channel_holds_up_nobody(story: Story) -> None:
     assert await told.owed() == 1
 
 
+async def test_an_attempt_that_outlived_its_lease_tells_nobody(story: Story) -> None:
+    """Found by simulation (seed 1112): a slow store, and an opening left after its own resolve had been told by another worker."""
+    import asyncio
+
+    told = await story("dublin P", routes=TO_CHAT, step=120.0)
+    told.receiver.answers["chat"] = 503
+    await told.play("dublin F F")
+    del told.receiver.answers["chat"]
+    assert await told.owed() == 1
+    slow, since = asyncio.Event(), told.memory.store.since
+
+    async def hang(*about):  # type: ignore[no-untyped-def]
+        told.memory.store.since = since  # type: ignore[method-assign]
+        await slow.wait()
+        return await since(*about)
+
+    told.memory.store.since = hang  # type: ignore[method-assign]
+    stuck = asyncio.create_task(pipeline.pay(told.plan, told.memory.world))
+    while told.memory.store.since == hang:
+        await asyncio.sleep(0)
+    await told.play("dublin P P P P")
+    assert [data["event"] for _, data in told.receiver.messages] == ["opened", "resolved"]
+    slow.set()
+    await stuck
+    assert [data["event"] for _, data in told.receiver.messages] == ["opened", "resolved"]
+    assert await told.owed() == 0
+
+
 async def test_a_removed_check_resolves_its_incident_with_that_reason(story: Story) -> None:
     told = await story("""
         quote@dublin P F F F
