@@ -233,7 +233,7 @@ async def test_a_location_that_comes_back_from_silence_does_not_end_what_it_saw(
         virginia P F F . . . . . . . {back} """,
         confirm={"runs": "2 of 3", "locations": "all", "recover": 2},
     )
-    opened = [detail for detail in told.memory.bus.of("Incident Opened")]
+    opened = told.memory.bus.of("Incident Opened")
     assert len(opened) == 1
     assert [line.split()[1] for line in told.alerts] == ["opened", "resolved"]
     assert told.alerts[-1].split()[0] == ("13m" if back.startswith("F") else "11m")
