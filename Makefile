@@ -1,7 +1,7 @@
 # Two commands do everything on a fresh machine with Python >= 3.11, pip, make and git: `make demo` and `make test`.
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
-.PHONY: help setup dev up demo test test-long simulate check format docs picture lock clean
+.PHONY: help setup dev up demo test test-long simulate check format docs picture lock bench clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ picture: dev ## take the README's picture from a running demo (needs chromium)
 lock: ## resolve the newest versions that pyproject.toml allows, with hashes and without any index's address
 	@tools/lock
 
+bench: dev ## how exact and how cheap the engine is, next to blackbox_exporter; ten minutes on loopback (needs cc and libssl-dev)
+	@$(PY) -m benchmarks.engine
+
 clean: ## remove everything that was made here, the environment included
-	@rm -rf .venv .tools .probes .apt.log dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv .tools .probes .benchmarks .apt.log dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

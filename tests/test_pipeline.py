@@ -13,6 +13,7 @@ from probes.core.diagnostics import Problem
 from probes.core.plan import Plan, due
 from probes.core.result import Run
 from probes.core.spec import load
+from probes.pipeline.settle import change
 from tests.worlds import START, Memory
 
 SECRET = "s3cr3t-value-0123456789"
@@ -238,6 +239,17 @@ async def test_a_heartbeat_that_stays_away_is_down_after_its_grace() -> None:
     await pipeline.beat(made, memory.world, "nightly", took=60.0)
     assert await heartbeat(memory, 76, made) == "up"
     assert len(memory.bus.of("Incident Resolved")) == 1
+
+
+async def test_a_heartbeat_that_fell_due_while_we_were_away_is_not_called_missing() -> None:
+    memory, made = Memory(), plan(HEARTBEAT)
+    assert await heartbeat(memory, 0, made) == "unknown"
+    await pipeline.beat(made, memory.world, "nightly", took=60.0)
+    assert await heartbeat(memory, 5, made) == "up"
+    memory.clock.at = START + 60 * 100  # we were away from minute 5 to 100; its report of minute 60 may have come then
+    await change(memory.world, "evaluator", lambda known: {**known, "resumed": memory.clock.at})
+    seen = [await heartbeat(memory, minutes, made) for minutes in range(100, 132)]
+    assert (seen[:31], seen[31]) == (["up"] * 31, "down")
 
 
 async def test_a_heartbeat_that_never_came_is_down_too() -> None:

@@ -1,4 +1,7 @@
-"""Tells any HTTP receiver, signed as Standard Webhooks v1 asks (https://www.standardwebhooks.com, version 1.0.0)."""
+"""Tells any HTTP receiver, signed as Standard Webhooks v1 asks (https://www.standardwebhooks.com, version 1.0.0).
+
+The body is our own, a CloudEvent, or what Alertmanager sends; the signature covers whichever it is.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +9,25 @@ import base64
 import binascii
 import hashlib
 import hmac
-import json
 import re
-from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator
 
+from probes.channels.delivery.body import alertmanager, cloudevents, standard
 from probes.channels.delivery.request import ONE_OR_MANY, REFERENCE, Channel, Http, SecretText, refer, refers
-from probes.channels.delivery.words import cut
 from probes.core.address import literal, public, screen
-from probes.core.alert import Alert, Subject
+from probes.core.alert import Alert
 from probes.core.kind import Shape
 from probes.core.shapes import complain
-from probes.core.units import iso
 
-LARGEST: Final = 20_000
-"""Bytes of a body: Standard Webhooks asks receivers to expect less than 20 KB."""
+_BODIES: Final[Mapping[str, tuple[Callable[[Alert], bytes], str]]] = {
+    "standard": (standard, "application/json"),
+    "cloudevents": (cloudevents, "application/cloudevents+json; charset=utf-8"),
+    "alertmanager": (alertmanager, "application/json"),
+}
 _SENSITIVE: Final = re.compile(r"auth|cookie|token|key|secret|password|credential|signature", re.IGNORECASE)
 _OURS: Final = re.compile(r"webhook-.*|host|content-(length|type|encoding)|transfer-encoding|connection|te|upgrade", re.IGNORECASE)
 
@@ -43,6 +47,9 @@ class Config(Shape):
 
     private: bool = Field(False, description="the receiver is on your own network: loopback and private addresses are allowed")
     url: str = Field(description="where it is posted to")
+    format: Literal["standard", "cloudevents", "alertmanager"] = Field(
+        "standard", description="the body: of Standard Webhooks, CloudEvents 1.0 (structured JSON), or Alertmanager's version 4"
+    )
     secret: Secrets | None = Field(None, description="signs every message; a list while a key is replaced")
     headers: dict[str, str] = Field(default_factory=dict, description="sent along; those with credentials name a secret")
 
@@ -66,8 +73,12 @@ class Config(Shape):
         return url
 
 
-def check_url(url: str, *, private: bool) -> None:
-    """Raises when nothing can be sent there: another scheme, credentials in the address, a literal address that is refused."""
+def check_url(url: str, *, private: bool | None) -> None:
+    """Raises when nothing can be sent there: another scheme, credentials in the address, a literal address that is refused.
+
+    ``private``: whether a receiver of one's own network is allowed; None where there is no such choice.
+    """
+    own = f"write {_OWN}" if private is False else None
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -78,25 +89,26 @@ def check_url(url: str, *, private: bool) -> None:
     if parts.username is not None or parts.password is not None:
         raise complain("secret-reference", "credentials do not belong in an address", "use `headers` and ${{ secret.NAME }}")
     if parts.scheme == "http" and not private:
-        raise complain("url", "alerts over plain http can be read on the way", f"write https, or {_OWN}")
+        raise complain("url", "alerts over plain http can be read on the way", f"write https, or {_OWN}" if own else "write https")
     reason = None
     if literal(host):
         reason = screen(host, loopback=True) if private else public(host)
     elif host == "localhost" and not private:
         reason = "localhost is this machine"
     if reason:
-        raise complain("ssrf", f"a webhook may not be sent there: {reason}", None if private else f"write {_OWN}")
+        raise complain("ssrf", f"a webhook may not be sent there: {reason}", own)
 
 
 def message(alert: Alert, config: Config, now: float) -> Http:
     """The signed request. Its body is the same at every attempt; the time of the attempt (``now``) is signed with it."""
-    body = content(alert)
+    build, media = _BODIES[config.format]
+    body = build(alert)
     stamp = str(int(now))
     known_as = "msg_" + hashlib.sha256(alert.id.encode()).hexdigest()[:32]
     signed = {"webhook-signature": sign(config.secret, known_as, stamp, body)} if config.secret else {}
     headers = {
         **config.headers,
-        "content-type": "application/json",
+        "content-type": media,
         "webhook-id": known_as,
         "webhook-timestamp": stamp,
         **signed,
@@ -119,57 +131,6 @@ def sign(secrets: Sequence[str], known_as: str, stamp: str, body: bytes) -> str:
         digest = hmac.new(key, f"{known_as}.{stamp}.".encode() + body, hashlib.sha256).digest()
         signatures.append("v1," + base64.b64encode(digest).decode())
     return " ".join(signatures)
-
-
-def content(alert: Alert) -> bytes:
-    """The JSON body, below :data:`LARGEST`. What does not fit is cut, and ``data.truncated`` says so."""
-    data = {
-        "id": alert.id,
-        "key": alert.key,
-        "service": alert.service,
-        "event": alert.event,
-        "reason": alert.reason,
-        "severity": alert.severity,
-        "group": alert.group,
-        "total": alert.total,
-        "incidents": [_incident(subject) for subject in alert.subjects],
-    }
-    body = _body(alert, data)
-    for items, characters in ((30, 1000), (10, 300), (5, 100), (3, 30)):
-        if len(body) < LARGEST:
-            break
-        body = _body(alert, {**cut(data, items, characters), "truncated": True})
-    return body
-
-
-def _body(alert: Alert, data: dict[str, Any]) -> bytes:
-    document = {"type": f"incident.{alert.event}", "timestamp": iso(alert.at), "data": data}
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=str).encode("utf-8", "replace")
-
-
-def _incident(subject: Subject) -> dict[str, Any]:
-    return {
-        "id": subject.id,
-        "check": subject.check,
-        "name": subject.name,
-        "kind": subject.kind,
-        "target": subject.target,
-        "group": subject.group,
-        "owner": subject.owner,
-        "tags": list(subject.tags),
-        "severity": subject.severity,
-        "status": subject.status,
-        "opened_at": iso(subject.opened_at),
-        "resolved_at": None if subject.resolved_at is None else iso(subject.resolved_at),
-        "acknowledged_by": subject.acknowledged_by,
-        "because": subject.because,
-        "fault": subject.fault,
-        "locations": list(subject.locations),
-        "runbook": subject.runbook,
-        "link": subject.link,
-        "findings": list(subject.findings),
-        "phases_ms": subject.phases_ms,
-    }
 
 
 CHANNEL = Channel(

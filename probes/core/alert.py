@@ -40,7 +40,8 @@ class Alert:
     """A message owed to ``channel`` about one incident, or about the incidents of one group.
 
     ``id`` is stable for the same decision, so a second delivery is recognised; ``key`` joins the messages of one incident.
-    ``total`` counts the incidents of the group; ``subjects`` holds at most the first ten.
+    ``total`` counts the incidents of the group; ``subjects`` holds at most the first ten. ``note`` is what the channel asked to be
+    reminded of when it was first told about this key (:attr:`Delivery.note`); empty in the outbox, filled in when it is sent.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Alert:
     subjects: tuple[Subject, ...]
     total: int = 1
     group: str | None = None
+    note: dict[str, str] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """JSON form, as kept in the outbox."""
@@ -70,8 +72,12 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What came of one attempt. ``retry_after`` (seconds) is the channel's own wish; ``detail`` is redacted."""
+    """What came of one attempt. ``retry_after`` (seconds) is the channel's own wish; ``detail`` is redacted.
+
+    ``note``: what the channel needs to find its message again, no secrets; handed back with later alerts about the same thing.
+    """
 
     outcome: Literal["delivered", "retry", "permanent"]
     detail: str
     retry_after: float | None = None
+    note: dict[str, str] = field(default_factory=dict)

@@ -13,6 +13,8 @@ from probes.core.written import Spec, Written
 
 EVERY: Final = 60.0
 TIMEOUT: Final = 10.0
+AT_ONCE: Final = Confirm(1, 1, "any", 1)
+"""How a check that waits to be called is confirmed: a job says itself what it is, once."""
 METRICS: Final = MetricsShape(by=("check", "location"))
 
 
@@ -89,7 +91,7 @@ def check(spec: Spec, name: str) -> Check:
         timeout=float(values["timeout"]),
         retries=Retries(retries.count, float(retries.wait), retries.on),
         locations=tuple(values["locations"]),
-        confirm=Confirm(confirm.runs[0], confirm.runs[1], confirm.locations, confirm.recover),
+        confirm=AT_ONCE if written.kind.passive else Confirm(confirm.runs[0], confirm.runs[1], confirm.locations, confirm.recover),
         group=written.shape.group,
         owner=values["owner"],
         runbook=values["runbook"],

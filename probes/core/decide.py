@@ -27,6 +27,8 @@ REASONS: Final[tuple[str, ...]] = (
 """Every reason an alert decision can have: those for telling, then those for silence."""
 FLAPPING: Final = 3600.0
 """Seconds in which a check may tell one opening and one notice that it flaps; likewise two moves of an incident's severity."""
+STEADY: Final = 300.0
+"""Seconds after which an incident is no flap any more but an outage, and is told; likewise a recovery that was held as flapping."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ class Situation:
     """Everything around an incident that decides who is told.
 
     ``target`` is one line naming what is probed, ``link`` the base of the pages. ``maintenance``, ``dependency`` and ``offline``
-    say in words what mutes the check now. ``flaps``: by severity, the openings told lately.
+    say in words what mutes the check now. ``flaps``: by severity, the openings told lately. ``since``: when the check's
+    status moved last.
     """
 
     service: str
@@ -56,6 +59,7 @@ class Situation:
     dependency: str | None = None
     offline: str | None = None
     flaps: Mapping[Severity, Flap] = field(default_factory=dict)
+    since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +119,13 @@ def _offline(want: Want, incident: Incident, situation: Situation, now: float) -
 def _flapping(want: Want, incident: Incident, situation: Situation, now: float) -> Held:
     if want.event == "opened":
         last = _flap(situation.flaps, incident, now)
-        if last is not None and last.noticed is not None and incident.id not in (last.incident, last.noticed):
-            return "flapping", f"told at {iso(last.at)}, again at most once an hour"
+        known = last is None or last.noticed is None or incident.id in (last.incident, last.noticed)
+        if last is not None and not known and now - incident.opened_at < STEADY:
+            return "flapping", f"told at {iso(last.at)}; again if it lasts until {iso(incident.opened_at + STEADY)}"
     elif want.event == "resolved":
-        last = situation.flaps.get(incident.severity)
-        if incident.told[want.channel].flapping and last is not None and now - last.at < FLAPPING:
-            return "flapping", f"resolved once it is quiet, at the latest at {iso(last.at + FLAPPING)}"
+        quiet = STEADY + max(incident.resolved_at or now, situation.since)
+        if incident.told[want.channel].flapping and situation.flaps and now < quiet:
+            return "flapping", f"resolved once it has been quiet until {iso(quiet)}"
     elif want.reason in ("worsened", "improved"):
         moves = incident.told[want.channel].moves
         if sum(now - at < FLAPPING for at in moves) >= 2:
@@ -199,11 +204,11 @@ def decide(incident: Incident, situation: Situation, now: float) -> Decision:
         before, flapping = told.get(want.channel), False
         if want.event == "opened":
             last = _flap(situation.flaps, incident, now)
-            flapping = last is not None and last.incident != incident.id
-            if last is None:
+            if last is None or (last.incident != incident.id and now - incident.opened_at >= STEADY):
                 flaps[incident.severity] = Flap(now, incident.id)
-            elif flapping:
-                reason = reasons[want.channel] = "flapping"
+            elif last.incident != incident.id:
+                flapping, reason = True, "flapping"
+                reasons[want.channel] = reason
                 flaps[incident.severity] = Flap(last.at, last.incident, incident.id)
         group = _group(want.route, situation) if want.route else before.group if before else None
         alert = _alert(want, incident, situation, reason, before.count + 1 if before else 1, group, now)

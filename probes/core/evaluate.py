@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -135,13 +136,18 @@ def _calm(setting: Setting, check: Check, document: Mapping[str, Any], now: floa
     )
 
 
-def missed(check: Check, state: CheckState, location: str, now: float) -> tuple[Run, str] | None:
-    """The run that stands for the silence of a heartbeat, and why; None while there is time left, or when it was counted."""
+def missed(check: Check, state: CheckState, location: str, now: float, resumed: float = 0.0) -> tuple[Run, str] | None:
+    """The run that stands for the silence of a heartbeat, and why; None while there is time left, or when it was counted.
+
+    A report that fell due while we ourselves were away (before ``resumed``) may have been sent to nobody: the next one counts.
+    """
     written = check.target.get("grace", 0.0)
     grace = duration(written) if isinstance(written, str) else float(written)
     last = state.beat["at"] if state.beat else None
     heard = state.created if last is None else float(last)
     at = heard + check.every + grace
+    if at <= resumed:
+        at = heard + (math.floor((resumed - heard) / check.every) + 1) * check.every + grace
     window = state.locations.get(location)
     if now <= at or (window is not None and any(mark >= at for mark, _ in window.marks)):
         return None
@@ -220,6 +226,7 @@ def _tell(setting: Setting, slot: Slot, check: Check, now: float, *, freely: boo
             dependency=None if freely else _dependency(setting, slot, check, one, now),
             offline=_offline(setting, one),
             flaps={} if freely else flaps,
+            since=state.since,
         )
         decision = decide(one, situation, now)
         flaps = flaps if freely else decision.flaps

@@ -26,6 +26,8 @@ PATIENCE: Final = 24 * 3600.0
 """Seconds for which a channel that is down is tried before the alert is parked."""
 FIRST, CAP = 5.0, 300.0
 """Seconds: bounds of the exponential backoff; PagerDuty asks for "a few minutes" between attempts."""
+PRESSING: Final = ("worsened", "escalated")
+"""Reasons whose alerts do not wait behind the opening of their incident for the group's next message: both leave now."""
 SUBJECTS: Final = 10
 """Most incidents a group's message names; the rest are counted."""
 
@@ -80,11 +82,14 @@ class Batch:
 def add(owed: Iterable[Owed], alerts: Iterable[tuple[Alert, float]]) -> tuple[tuple[Owed, ...], tuple[Alert, ...]]:
     """The outbox with new alerts (each with seconds to wait), and those new ones that cancelled out.
 
+    A reminder that could not leave yet is replaced by what comes after it: it would say the same, only older.
     A resolve whose opening still waits for its group, untried, takes that opening out instead of leaving as well: nobody was told.
     """
     kept, cancelled = list(owed), []
     for alert, wait in alerts:
         mine = [o for o in kept if o.alert.channel == alert.channel and o.incident == alert.subjects[0].id]
+        stale = [o for o in mine if o.alert.reason == "repeat" and not o.attempts]
+        kept = [o for o in kept if o not in stale]
         waits = mine and all(not o.attempts and (o.alert.group is not None or o.due > o.alert.at) for o in mine)
         if alert.event == "resolved" and waits and any(o.alert.event == "opened" for o in mine):
             kept = [o for o in kept if o not in mine]
@@ -106,8 +111,10 @@ def batches(owed: Iterable[Owed], sent: Mapping[str, float], told: Mapping[str, 
     ``told``: by channel and group (``chat|shop/group=checkout``), how many of its incidents the channel knows to be open.
     """
     heads: dict[tuple[str, str], Owed] = {}
+    pressed = set()
     for one in owed:
-        heads.setdefault((one.alert.channel, one.incident), one)
+        if heads.setdefault((one.alert.channel, one.incident), one) is not one and one.alert.reason in PRESSING:
+            pressed.add((one.alert.channel, one.incident))
     found, groups = [], dict[str, list[Owed]]()
     for one in heads.values():
         if one.next > now:
@@ -123,7 +130,9 @@ def batches(owed: Iterable[Owed], sent: Mapping[str, float], told: Mapping[str, 
             found.append(Batch(members[0].alert.id, members[0].alert.channel, members[0].alert, tuple(members)))
         elif members[0].batch is not None:
             found.append(_merge(key, members, told))
-        elif min(one.due for one in members) <= now and now - sent.get(key, float("-inf")) >= INTERVAL:
+        elif any((one.alert.channel, one.incident) in pressed for one in members) or (
+            min(one.due for one in members) <= now and now - sent.get(key, float("-inf")) >= INTERVAL
+        ):
             digest = hashlib.sha256("\n".join(sorted(one.alert.id for one in members)).encode()).hexdigest()[:12]
             found.append(
                 _merge(f"{members[0].alert.group}/{members[0].alert.event}/{members[0].alert.channel}/{digest}", members, told)
@@ -149,13 +158,18 @@ def _merge(name: str, members: list[Owed], told: Mapping[str, int]) -> Batch:
     return Batch(name, first.channel, alert, tuple(members))
 
 
+def room(sent: Iterable[float], rate: tuple[int, float], now: float) -> int:
+    """How many messages may leave now: at most ``rate[0]`` within any ``rate[1]`` seconds, counting the times in ``sent``."""
+    return max(0, rate[0] - sum(now - rate[1] < at <= now for at in sent))
+
+
 def claim(one: Owed, batch: str, now: float) -> Owed:
     """The alert as being tried now in that message; saved before the attempt, so that nobody else tries it and a crash is seen."""
     return replace(one, attempts=one.attempts + 1, next=now + LEASE, batch=batch)
 
 
 def held(one: Owed, now: float) -> bool:
-    """Whether the attempt that claimed the alert may still send it: later, somebody else may be telling it, or what came after it."""
+    """Whether the attempt that claimed the alert may still send it: later, others may be telling it, or what came after it."""
     return now <= one.next - SENDING
 
 

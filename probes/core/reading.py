@@ -102,7 +102,7 @@ class Reader:
             self.complain("type", f"`{path[-1]}` is a mapping of keys to values, but this is {found}", path)
             return None
         try:
-            return model.model_validate(data)
+            return model.model_validate(data, context={"written": True})  # secrets are still references
         except ValidationError as error:
             for problem in error.errors(include_url=False):
                 self._translate(model, problem, path)

@@ -26,7 +26,6 @@ _ERROR, _TRACE = 300, 4000
 def main(number: int) -> None:
     """Read what to do from that descriptor, do it, answer, and leave at once, whatever the function left running."""
     with socket.socket(fileno=number) as channel:
-        channel.set_inheritable(False)
         task = json.loads(b"".join(iter(lambda: channel.recv(LARGEST), b"")))
         _limit(task["limits"])
         answer, code = _run(task)

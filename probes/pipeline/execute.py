@@ -15,7 +15,7 @@ from probes.core.check import Check
 from probes.core.events import Event, RunCompleted, RunFailed, RunsReported, brief
 from probes.core.fault import Fault
 from probes.core.judge import judge
-from probes.core.kind import Context, Kind
+from probes.core.kind import Context, Kind, Shape
 from probes.core.metrics import Sample, sample, samples
 from probes.core.plan import Plan
 from probes.core.plan import slot as slot_of
@@ -35,6 +35,7 @@ FLIGHT: Final = 200
 """Most runs in flight at once in one call."""
 MARGIN: Final = 1.0
 """Seconds a probe may take beyond its timeout before it is stopped from outside."""
+_MOST_SHAPES: Final = 10_000
 LATE: Final = 60.0
 """Seconds beyond its own period after which a run that did not start is too late to count."""
 KEEP_FAILED, KEEP_PASSED = 30 * 86400.0, 7 * 86400.0
@@ -124,17 +125,34 @@ async def _attempts(check: Check, run: Run, values: Mapping[str, str], world: Wo
 
     context = Context(run.id, check.timeout, world.loopback, fill, world.base)
     for attempt in range(1, check.retries.count + 2):
-        result = judge(check, run, await _observe(kind, filled, context), attempt)
+        result = judge(check, run, await _observe(check, kind, filled, context), attempt)
         if attempt > check.retries.count or not _again(check, result):
             break
         await asyncio.sleep(check.retries.wait)
     return result
 
 
-async def _observe(kind: Kind, target: Mapping[str, Any], context: Context) -> Observation:
+_shapes: Final[dict[str, tuple[Check, Shape]]] = {}
+"""Targets that need no filling, by check: validated once, and what a kind works out of them is worked out once."""
+
+
+def _shape(check: Check, kind: Kind, target: Mapping[str, Any]) -> Shape:
+    """``target``, validated. One with secrets or with the run's own values in it is never kept."""
+    known = _shapes.get(check.id)
+    if known is not None and known[0] is check:
+        return known[1]
+    shape = kind.target.model_validate(target)
+    if target == check.target:
+        if len(_shapes) >= _MOST_SHAPES:
+            _shapes.clear()
+        _shapes[check.id] = check, shape
+    return shape
+
+
+async def _observe(check: Check, kind: Kind, target: Mapping[str, Any], context: Context) -> Observation:
     """What the kind saw. Its own deadline is the honest one; ours only keeps a defect from stalling the line."""
     try:
-        shape = kind.target.model_validate(target)
+        shape = _shape(check, kind, target)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -13,7 +14,7 @@ from probes.core import template
 from probes.core.alert import Alert, Delivery
 from probes.core.events import AlertFailed, AlertSent, Event
 from probes.core.metrics import sample
-from probes.core.outbox import INTERVAL, Batch, Owed, after, batches, claim, held, parked, stream
+from probes.core.outbox import INTERVAL, Batch, Owed, after, batches, claim, held, parked, room, stream
 from probes.core.plan import Plan
 from probes.core.plan import slot as slot_of
 from probes.core.state import Slot, key
@@ -22,6 +23,8 @@ from probes.pipeline.fill import secrets
 from probes.pipeline.publish import KEEP
 from probes.pipeline.settle import change, change_slot, flush
 from probes.ports import Entry, SecretUnavailable, World
+
+log = logging.getLogger(__name__)
 
 ABREAST: Final = 8
 """Messages to one channel at once, after the first one of a round got through."""
@@ -66,13 +69,32 @@ async def _channel(plan: Plan, world: World, name: str, due: list[Batch]) -> Non
     """One round of one channel: one message, and when that one got through the others, a few at a time."""
     started, size = world.now(), 1
     while due and world.now() - started < ROUND:
-        chunk, due = due[:size], due[size:]
+        if not (count := await _room(plan, world, name, min(size, len(due)))):
+            return
+        chunk, due = due[:count], due[count:]
         claimed = await _claim(plan, world, chunk)
         answers = await asyncio.gather(*(_send(plan, world, name, batch) for batch in claimed))
         await _enter(plan, world, list(zip(claimed, answers, strict=True)))
         if any(answer.outcome == "retry" for answer in answers):
             return
         size = ABREAST
+
+
+async def _room(plan: Plan, world: World, name: str, wanted: int) -> int:
+    """How many messages may leave now by the limit the channel's product names; they are written down as leaving."""
+    kind = plan.channels[name].kind if name in plan.channels else ""
+    rate = channels.CHANNELS[kind].rate if kind in channels.CHANNELS else None
+    if rate is None:
+        return wanted
+    taken, now = 0, world.now()
+
+    def take(sent: Any, rate: tuple[int, float] = rate) -> Any:
+        nonlocal taken
+        taken = min(wanted, room(sent or (), rate, now))
+        return [*[at for at in sent or () if now - rate[1] < at <= now], *[now] * taken] if taken else sent
+
+    await change(world, f"sent/{name}", take)
+    return taken
 
 
 async def _claim(plan: Plan, world: World, chunk: list[Batch]) -> list[Batch]:
@@ -124,10 +146,25 @@ async def _send(plan: Plan, world: World, name: str, batch: Batch) -> Delivery:
     except SecretUnavailable as error:
         return Delivery("retry", str(error))
     config = template.fill(dict(channel.config), {"secret": values})
-    alert = await _enriched(world, batch.alert)
+    noted = f"notes/{name}/{batch.alert.group or batch.alert.key}"
+    first = batch.alert.event == "opened" and batch.alert.group is None
+    try:
+        note = {} if first else (await world.store.read(noted))[0] or {}
+        alert = replace(await _enriched(world, batch.alert), note=note)
+    except Exception as error:  # nothing has left yet; what leaves beside it must still be entered
+        return Delivery("retry", f"the store is in trouble: {type(error).__name__}: {error}")
     if not all(held(one, world.now()) for one in batch.owed):  # an opening sent now could arrive after its own resolve
         return Delivery("retry", "the store or the secrets took so long that somebody else may be telling it by now")
-    return await channels.send(channel.kind, config, alert, world.now(), tuple(values.values()))
+    answer = await channels.send(channel.kind, config, alert, world.now(), tuple(values.values()))
+    over = alert.event == "resolved" and alert.key == (alert.group or alert.key) and answer.outcome == "delivered"
+    try:
+        if answer.note:
+            await change(world, noted, lambda _: answer.note)
+        elif note and (over or answer.outcome == "permanent"):  # a message that cannot be found again is not looked for again
+            await change(world, noted, lambda _: None)
+    except Exception:  # a note makes a message prettier; losing the answer would send it again
+        log.exception("what %s said about alert %s could not be noted", name, batch.id)
+    return answer
 
 
 async def _enriched(world: World, alert: Alert) -> Alert:
@@ -164,6 +201,9 @@ async def _enter(plan: Plan, world: World, results: list[tuple[Batch, Delivery]]
     entries = []
     for batch, answer in results:
         gone = parked(batch.owed[0], answer, now)
+        if answer.outcome != "delivered":
+            what = "given up" if gone else f"attempt {batch.owed[0].attempts}, tried again"
+            log.warning("alert %s did not reach %s: %s (%s)", batch.id, batch.channel, answer.detail, what)
         entries += [_record(one, answer, gone, now) for one in batch.owed]
         if gone:
             world.metrics.record([sample("AlertsFailed", len(batch.owed), now, channel=batch.channel)])

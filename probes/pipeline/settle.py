@@ -195,12 +195,13 @@ async def _slots(world: World) -> dict[str, Slot]:
 async def _heartbeats(plan: Plan, world: World, slots: Mapping[str, Slot], now: float) -> bool:
     """A heartbeat that stayed away is a failed run at the time it was due. Whether there was one."""
     pairs = []
+    resumed = float(((await world.store.read("evaluator"))[0] or {}).get("resumed", 0.0))
     for check in plan.checks.values():
         if not check.passive or check.paused:
             continue
         state = slots.get(key(slot_of(check.id, plan.of), plan.of), Slot()).check(check.id)
         location = Setting(plan, tuple(world.locations)).expected(check)
-        gone = missed(check, state, location[0], now) if state is not None and location else None
+        gone = missed(check, state, location[0], now, resumed) if state is not None and location else None
         if gone is not None:
             run, because = gone
             age = Duration(now - run.at + check.every)

@@ -9,12 +9,15 @@ from probes.channels import CHANNELS
 from probes.channels.delivery.request import FILLED, Http, Line, Mail
 from tests.channels.alerts import AT, NOW, alert, storm
 
-NAMES = ["console", "email", "pagerduty", "slack", "webhook"]
+NAMES = ["console", "email", "incidentio", "opsgenie", "pagerduty", "slack", "teams", "webhook"]
 VALUES = {
     "SLACK_WEBHOOK": "https://hooks.slack.com/services/T1/B1/secretsecret",
     "WEBHOOK_KEY": "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3",
     "PAGERDUTY_KEY": "0123456789abcdef0123456789abcdef",
     "SMTP": "hunter2hunter2",
+    "OPSGENIE_KEY": "6f1d2c3b-0000-4a5b-8c7d-0123456789ab",
+    "INCIDENTIO_TOKEN": "inc_tokentokentoken",
+    "TEAMS_WEBHOOK": "https://prod-1.logic.example:443/workflows/abcdefgh/triggers/manual/paths/invoke?sp=%2Ftriggers&sig=sigsigsigsig",
 }
 
 

@@ -6,8 +6,9 @@ import json
 import pytest
 from pydantic import ValidationError
 
+from probes.channels.delivery.body import LARGEST
 from probes.channels.delivery.request import FILLED
-from probes.channels.webhook import LARGEST, Config, message, sign
+from probes.channels.webhook import Config, message, sign
 from tests.channels.alerts import AT, NOW, alert, storm, subject
 
 KEY = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from probes.core.check import Check, Confirm, Retries
 from probes.core.confirm import Verdict
-from probes.core.decide import FILTERS, REASONS, Decision, Flap, Situation, decide
+from probes.core.decide import FILTERS, REASONS, STEADY, Decision, Flap, Situation, decide
 from probes.core.incident import Incident, acknowledge, follow, resolve
 from probes.core.mute import Silence
 from probes.core.route import Escalate, Route
@@ -171,13 +171,13 @@ def test_a_severity_that_moves_too_often_is_held() -> None:
 
 def test_an_opening_within_the_hour_is_told_as_flapping_and_the_next_held() -> None:
     first = decide(INCIDENT, SITUATION, AT)
-    second = decide(replace(INCIDENT, id="quote/2"), replace(SITUATION, flaps=first.flaps), AT + 600)
+    second = decide(replace(INCIDENT, id="quote/2", opened_at=AT + 600), replace(SITUATION, flaps=first.flaps), AT + 600)
     assert told(second) == ["opened oncall (flapping)", "opened chat (flapping)"]
-    third = decide(replace(INCIDENT, id="quote/3"), replace(SITUATION, flaps=second.flaps), AT + 1200)
+    third = decide(replace(INCIDENT, id="quote/3", opened_at=AT + 1200), replace(SITUATION, flaps=second.flaps), AT + 1200)
     assert (told(third), set(third.reasons.values())) == ([], {"flapping"})
-    later = decide(third.incident, replace(SITUATION, flaps=third.flaps), AT + 3600)
+    later = decide(third.incident, replace(SITUATION, flaps=third.flaps), AT + 1200 + STEADY)
     assert told(later) == ["opened oncall (opened)", "opened chat (opened)"]
-    assert later.flaps == {"critical": Flap(AT + 3600, "quote/3")}
+    assert later.flaps == {"critical": Flap(AT + 1200 + STEADY, "quote/3")}
 
 
 def test_the_wait_for_a_group_is_said() -> None:

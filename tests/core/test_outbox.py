@@ -56,6 +56,25 @@ def test_the_next_message_of_a_group_waits_for_the_interval() -> None:
     assert ids(owe(alert("c", "resolved", group="g")), AT, sent=sent) == [["c/resolved/chat"]]
 
 
+@pytest.mark.parametrize(("reason", "leaves"), [("worsened", True), ("escalated", True), ("repeat", False)])
+def test_what_presses_takes_the_waiting_opening_along(reason: str, leaves: bool) -> None:
+    owed = add(owe(alert("c", group="g"), wait=30.0), [(replace(alert("c", "reminded", "g"), reason=reason), 0.0)])[0]
+    assert ids(owed, AT, sent={stream(alert("a", group="g")): AT - 10}) == ([["c/opened/chat"]] if leaves else [])
+
+
+def test_reminders_do_not_pile_up_behind_a_channel_that_is_down() -> None:
+    def reminder(number: int) -> Alert:
+        return replace(alert("a", "reminded"), id=f"a/reminded/chat/{number}", reason="repeat")
+
+    tried = (claim(owe(alert("a"))[0], "a/opened/chat", AT),)
+    owed = tried
+    for number in range(5):
+        owed = add(owed, [(reminder(number), 0.0)])[0]
+    assert [one.alert.id for one in owed] == ["a/opened/chat", "a/reminded/chat/4"]
+    owed = add(owed, [(alert("a", "resolved"), 0.0)])[0]
+    assert [one.alert.id for one in owed] == ["a/opened/chat", "a/resolved/chat"]
+
+
 def test_a_message_that_was_tried_keeps_its_members() -> None:
     first = tuple(claim(one, "batch-1", AT) for one in owe(alert("a", group="g"), alert("b", group="g")))
     owed = (*first, *owe(alert("c", group="g")))

@@ -89,7 +89,7 @@ LOOKS: list[tuple[str, dict[str, Any], float]] = [
     ("no route", {"host": "10.8.8.1"}, 5.0),
     ("no network", {"host": "192.0.2.1"}, 5.0),
     ("lies", {"host": "10.9.9.5", "count": 2, "interval": "50ms"}, 0.6),
-    ("repeats", {"host": "10.9.9.6", "count": 3, "interval": "20ms"}, 2.0),
+    ("repeats", {"host": "10.9.9.6", "count": 3, "interval": "200ms"}, 2.0),
     ("floods", {"host": "10.9.9.7", "count": 2, "interval": "20ms"}, 3.0),
     ("slower", {"host": "10.9.9.8", "count": 3, "interval": "20ms"}, 3.0),
     ("stranger", {"host": "10.9.9.9", "count": 1}, 0.5),
@@ -98,13 +98,13 @@ LOOKS: list[tuple[str, dict[str, Any], float]] = [
 ]
 
 
-def apart(looks: list[tuple[str, dict[str, Any], float]], *, unprivileged: bool, raw: bool) -> dict[str, Any]:
+def apart(looks: list[tuple[str, dict[str, Any], float]], *, unprivileged: bool, raw: bool, blocked: float = 0) -> dict[str, Any]:
     """What is seen in a network of its own, where sockets for echoes are open to everyone or no one, and raw ones, too."""
     if not (UNSHARE and SETPRIV and IP and os.path.exists("/dev/net/tun")):
         pytest.skip("this machine has no network namespaces or TUN devices")
     drop = [] if raw else [SETPRIV, "--inh-caps=-net_raw", "--bounding-set=-net_raw"]
     code = 'echo "0 0" > /proc/sys/net/ipv4/ping_group_range; exec "$@"' if unprivileged else 'exec "$@"'  # at first it is nobody
-    command = [*drop, sys.executable, "-m", "tests.servers.echoes", json.dumps(looks)]
+    command = [*drop, sys.executable, "-m", "tests.servers.echoes", json.dumps(looks), str(blocked)]
     done = subprocess.run(
         [UNSHARE, "-rn", "sh", "-c", code, "sh", *command],
         cwd=ROOT,
@@ -131,6 +131,7 @@ def test_hosts_that_answer(seen: dict[str, Any]) -> None:
         assert one["facts"]["received"] == one["facts"]["sent"]
         assert (one["facts"]["loss"], one["facts"]["ttl"], one["clock"]) == (0, 55, "kernel"), name
     assert seen["answers six"]["facts"]["family"] == 6
+    assert seen["repeats"]["evidence"]["echoes_ms"][0] < 250  # the first of two counts
     assert (seen["one"]["facts"]["sent"], seen["one"]["facts"]["jitter"]) == (1, 0)
 
 
@@ -138,7 +139,7 @@ def test_what_ping_would_say(seen: dict[str, Any]) -> None:
     """30, 60 and 90 ms: on average 60, with 30 between one and the next."""
     facts = seen["slower"]["facts"]
     assert facts["latency"] >= 0.06
-    assert facts["jitter"] == pytest.approx(0.03, rel=0.5)
+    assert facts["jitter"] > 0.015
     assert seen["slower"]["latency"] == facts["latency"]
 
 
@@ -174,6 +175,16 @@ def test_a_router_says_that_there_is_no_way(seen: dict[str, Any], name: str) -> 
     if name != "no network":
         assert one["facts"].get("reachable") in (False, None)
     assert one["facts"]["ip"] in one["because"]
+
+
+def test_a_blocked_loop_changes_no_number() -> None:
+    looks = [("in time", {"host": "10.9.9.8", "count": 1}, 0.6), ("late", {"host": "10.9.9.10", "count": 1}, 0.6)]
+    found = apart(looks, unprivileged=True, raw=False, blocked=1.0)
+    assert found["in time"]["fault"] is None
+    assert (found["in time"]["clock"], found["in time"]["facts"]["received"]) == ("kernel", 1)
+    assert 0.03 <= found["in time"]["latency"] < 0.5
+    assert found["late"]["facts"]["received"] == 0  # it is there when we come to look, but it came after the deadline
+    assert found["late"]["fault"] == "probe.overloaded"
 
 
 def test_without_permission_it_says_what_would_give_it() -> None:

@@ -16,8 +16,9 @@ import pytest
 import trustme
 
 from probes.core.fault import FAULTS
+from probes.core.kind import Context
 from probes.kinds import KINDS
-from probes.kinds.wire import Transport, content, failure, http1, link, poller
+from probes.kinds.wire import Transport, content, failure, http1, lag, link, look, poller
 from probes.kinds.wire.failure import Failed
 from probes.kinds.wire.link import Expired
 from probes.kinds.wire.transport import Exchange
@@ -148,6 +149,37 @@ def test_errors_of_the_system(number: int, kind: str) -> None:
     assert "10.0.0.7:443" in fault.because
 
 
+async def test_a_loop_that_is_late_begins_nothing_more_until_it_has_caught_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two hundred runs due at once, each of which takes 2 ms of ours to begin."""
+    monkeypatch.setattr(lag, "PATIENCE", 60.0)
+    turns, begun = 0, []
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def probe(seen: look.Look) -> None:
+        time.sleep(0.002)
+        begun.append(turns)
+        await asyncio.sleep(0.01)
+
+    task = asyncio.create_task(others())
+    seen = await asyncio.gather(*(look.look(Context("x", 5), probe) for _ in range(200)))
+    task.cancel()
+    assert [one.fault for one in seen] == [None] * 200
+    assert len(set(begun)) >= 3
+    assert max(begun.count(turn) for turn in set(begun)) < 100
+
+
+async def test_a_loop_that_stays_late_begins_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lag, "PATIENCE", 0.05)
+    monkeypatch.setattr(lag, "HELD", -1.0)
+    with lag.watch():
+        await asyncio.wait_for(lag.calm(), 5)
+
+
 # Addresses in turn
 
 
@@ -210,6 +242,25 @@ async def test_a_clock_that_was_set_is_noticed(monkeypatch: pytest.MonkeyPatch, 
         seen = await running
     assert seen.clock == "loop"
     assert 0.05 < (seen.latency or 0) < 5
+
+
+async def test_an_interruption_of_ours_between_two_clocks_is_no_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process takes the core while the clocks are read, every other time."""
+    real, reads = time.time_ns, 0
+
+    def interrupted() -> int:
+        nonlocal reads
+        reads += 1
+        if reads % 2:
+            time.sleep(0.005)
+        return real()
+
+    with Raw(answer(response())) as server:
+        usual = (await see("http", f"http://{HOST}:{server.port}/")).clock
+        monkeypatch.setattr("probes.kinds.wire.link.time.time_ns", interrupted)
+        seen = await see("http", f"http://{HOST}:{server.port}/")
+    assert reads >= 4
+    assert seen.clock == usual
 
 
 async def test_without_epoll_the_loop_serves(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,8 @@
 """Hosts that answer echoes as their address says, behind a TUN device in a network namespace of their own.
 
 ``unshare -rn python -m tests.servers.echoes '[["name", {"host": "10.9.9.1"}, 1.0], ...]'`` looks at each, all at once, and prints
-what was seen as JSON by name. The last part of an address says what its host does.
+what was seen as JSON by name; with a number of seconds behind it, the event loop is blocked for so long meanwhile. The last part
+of an address says what its host does.
 """
 
 from __future__ import annotations
@@ -78,7 +79,9 @@ class Hosts:
             for _ in range(150):  # more than are read in one go
                 send(reply[:8] + bytes(8) + reply[16:])
         time.sleep({SLOWER: 0.03 * (number + 1), LATE: 0.7}.get(how, 0))
-        for _ in range(3 if how == REPEATS else 1):
+        send(reply)
+        if how == REPEATS:
+            time.sleep(0.3)
             send(reply)
 
 
@@ -108,11 +111,13 @@ def told(seen: Observation) -> dict[str, object]:
     }
 
 
-async def main(looks: list[tuple[str, dict[str, object], float]]) -> None:
+async def main(looks: list[tuple[str, dict[str, object], float]], blocked: float = 0) -> None:
     Hosts()
+    if blocked:
+        asyncio.get_running_loop().call_later(0.02, time.sleep, blocked)
     seen = await asyncio.gather(*(see("icmp", target, timeout) for _, target, timeout in looks))
     print(json.dumps({name: told(one) for (name, _, _), one in zip(looks, seen, strict=True)}))
 
 
 if __name__ == "__main__":
-    asyncio.run(main(json.loads(sys.argv[1])))
+    asyncio.run(main(*map(json.loads, sys.argv[1:])))

@@ -1,5 +1,6 @@
 """Bugs to plant, each a small change of a function's source, so that the simulator can prove that it sees."""
 
+# ruff: noqa: E501
 from __future__ import annotations
 
 import importlib
@@ -30,7 +31,7 @@ class Bug:
         lines = source.replace(self.old, self.new).splitlines()
         while lines[0].startswith("@"):
             lines.pop(0)
-        exec(compile("from __future__ import annotations\n" + "\n".join(lines), self.where, "exec"), function.__globals__, names)  # noqa: S102
+        exec(compile("from __future__ import annotations\n" + "\n".join(lines), self.where, "exec"), function.__globals__, names)
         right, wrong = function.__code__, next(one for name, one in names.items() if name == function.__name__).__code__
         function.__code__ = wrong
         try:

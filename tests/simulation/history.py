@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from random import Random
+from types import SimpleNamespace
 from typing import Any, Final
 from unittest import mock
 
@@ -213,8 +214,7 @@ def scenario(seed: int, steps: int) -> Scenario:
 def installed(ports: Ports) -> Iterator[None]:
     """The pipeline on our scheduler and our channels."""
     settle, pay, fill = (importlib.import_module(f"probes.pipeline.{name}") for name in ("settle", "pay", "fill"))
-    channels = mock.Mock(spec=["send"])
-    channels.send = ports.send
+    channels = SimpleNamespace(send=ports.send, CHANNELS=CHANNELS)
     with (
         mock.patch.object(settle, "asyncio", Shim),
         mock.patch.object(fill, "asyncio", Shim),
@@ -411,8 +411,8 @@ class History:
         lasting = self.of.silenced[1]
 
         async def silence(world: World) -> None:
-            made = await pipeline.silence(self.plan, world, ['kind == "tcp"'], lasting, "alice", "a migration")
-            self.outcome.silenced = made.until
+            self.outcome.silenced = world.now() + lasting + 1.0
+            await pipeline.silence(self.plan, world, ['kind == "tcp"'], lasting, "alice", "a migration")
 
         self._begin("silence", silence)
 

@@ -108,7 +108,7 @@ class Truth:
         newest = max((number for number, *_ in known), default=0)
         recent = sorted(run for run in self.runs if newest - 2 * reach <= run[0] and run[2] <= now)
         proof, before = START, START  # of what surely was there: the longest possible silence
-        for number, letter, first, done in sorted(recent, key=lambda run: run[3]):
+        for number, letter, _, done in sorted(recent, key=lambda run: run[3]):
             if letter == "E":
                 continue
             if min(done, now) + self.spread - proof > self.patience or START + number * self.every - proof > self.patience:
@@ -377,7 +377,7 @@ def _events(outcome: Outcome) -> Iterator[str]:
 
 
 def _end(outcome: Outcome) -> Iterator[str]:
-    """R3, R10, R13, R14: after the quiet nothing is owed or untold, all is up, each run counted once, and old reports change nothing."""
+    """R3, R10, R13, R14: after the quiet nothing is owed, all is up, each run counted once, and old reports change nothing."""
     of = outcome.scenario
     if outcome.changed:
         yield f"R3: {outcome.changed}"
@@ -407,7 +407,7 @@ def _counted(outcome: Outcome, check: str, state: CheckState) -> Iterator[str]:
     of = outcome.scenario
     letters = [of.letter(check, place, number) for place, number in outcome.heard]
     counted = [sum(pair) for pair in zip(*state.summary.hours.values(), strict=False)]
-    good, bad = (counted + [0, 0])[:2]
+    good, bad = [*counted, 0, 0][:2]
     slow = sum(1 for name in outcome.ports.struck if True)
     most = (sum(letter in "PD" for letter in letters), letters.count("F"))
     if good > most[0] or bad > most[1]:
@@ -417,7 +417,7 @@ def _counted(outcome: Outcome, check: str, state: CheckState) -> Iterator[str]:
 
 
 def _gaps(outcome: Outcome) -> Iterator[str]:
-    """R8: a location that says nothing for its patience and two ticks is told as unknown, unless the clocks contradict each other."""
+    """R8: a location silent for three periods and a minute is told as unknown, unless the clocks contradict each other."""
     of = outcome.scenario
     spread = max(of.skews) - min(of.skews)
     troubled = any(not name.startswith(("bus", "settle", "probe")) for _, name in outcome.ports.struck)
@@ -440,6 +440,7 @@ def _gaps(outcome: Outcome) -> Iterator[str]:
                         if kind == "Location Status Changed" and detail["check"] == check and detail["location"] == place
                     ]
                     if newest > START and not any(detail["after"] == "unknown" for detail in gone):
-                        yield f"R8: {check}@{place} was silent from {_when(outcome, newest)} to {_when(outcome, done)} and nobody was told"
+                        silent = f"silent from {_when(outcome, newest)} to {_when(outcome, done)}"
+                        yield f"R8: {check}@{place} was {silent} and nobody was told"
                         return
                 newest = max(newest, at)

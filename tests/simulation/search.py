@@ -72,15 +72,12 @@ def _lines(outcome: Outcome, skip: frozenset[str]) -> list[str]:
     ]
     for check in of.plan.checks:
         for place in of.locations:
-            lines.append(f"  {check}@{place:10} " + "".join(of.letter(check, place, number) for number in range(of.periods)))
+            row = "".join(of.letter(check, place, number) for number in range(of.periods))
+            lines += [f"  {check}@{place:10} {row}"]
     told = [(at, f"fault: {name}") for at, name in outcome.ports.struck]
-    told += [
-        (
-            one.at,
-            f"{one.channel} hears {one.alert.event} ({one.alert.reason}) of {', '.join(s.id for s in one.alert.subjects)} by {one.root}",
-        )
-        for one in outcome.ports.messages
-    ]
+    for one in outcome.ports.messages:
+        about = ", ".join(subject.id for subject in one.alert.subjects)
+        told.append((one.at, f"{one.channel} hears {one.alert.event} ({one.alert.reason}) of {about} by {one.root}"))
     told += [(at, f"{incident} is acknowledged") for incident, at in outcome.acknowledged.items()]
     last: dict[str, object] = {}
     for moment in outcome.ports.moments:

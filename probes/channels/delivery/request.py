@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo, WithJsonSchema
 
-from probes.core.alert import Alert
+from probes.core.alert import Alert, Delivery
 from probes.core.kind import Shape
 from probes.core.shapes import complain
 
@@ -21,7 +21,11 @@ FILLED: Final[dict[str, Any]] = {"filled": True}
 
 @dataclass(frozen=True, slots=True)
 class Http:
-    """One request. ``private`` allows loopback and private addresses; ``expect``: the statuses that mean done (else any 2xx)."""
+    """One request. ``private`` allows loopback and private addresses; ``expect``: the statuses that mean done (else any 2xx).
+
+    ``read``: what the answer's text means, for a product that says 200 and puts the truth into the body. ``then``: a request that
+    follows once this one got through; when it fails that is told, and the alert counts as delivered all the same.
+    """
 
     method: str
     url: str = field(repr=False)
@@ -29,6 +33,8 @@ class Http:
     content: bytes = field(repr=False)
     private: bool = False
     expect: frozenset[int] = frozenset()
+    read: Callable[[str], Delivery] | None = None
+    then: Http | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,7 @@ class Channel:
         config: the YAML shape; fields that hold secrets are :data:`SecretText`.
         example: the configuration shown in hints and reference, as a line of YAML.
         message: pure: the request that tells an alert at ``now`` (epoch seconds).
+        rate: most messages in so many seconds that the product takes, where it names a limit.
     """
 
     name: str
@@ -72,6 +79,7 @@ class Channel:
     config: type[Shape]
     example: str
     message: Callable[[Alert, Any, float], Request]
+    rate: tuple[int, float] | None = None
 
 
 def refer(text: str, info: ValidationInfo) -> str:
@@ -79,6 +87,13 @@ def refer(text: str, info: ValidationInfo) -> str:
     if not (info.context or {}).get("filled") and not re.search(REFERENCE, text):
         raise complain("secret-reference", "this is a secret, and secrets are not written here", HINT)
     return text
+
+
+def credential(text: str) -> str:
+    """A filled-in key as it may stand in a header. ValueError, which does not show it: it holds what no key holds."""
+    if not re.fullmatch(r"[\x21-\x7e]+", text.strip()):
+        raise ValueError("the secret is no key: it is empty, or has blanks, line breaks or letters that no key has")
+    return text.strip()
 
 
 def refers(text: str) -> bool:

@@ -15,6 +15,7 @@ import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -38,8 +39,8 @@ TOTAL: Final = 10.0
 """Seconds for everything: one slow receiver costs no more."""
 LONGEST_WAIT: Final = 3600.0
 """Seconds of a Retry-After that are honoured; a receiver may slow us down, not switch us off."""
-_ANSWER: Final = 4096
-"""Bytes of an answer that are looked at."""
+_ANSWER: Final = 65_536
+"""Bytes of an answer that are looked at: Slack repeats the message in it."""
 
 
 class Refused(Exception):
@@ -73,13 +74,15 @@ async def deliver(
                 case Http():
                     hidden |= _parts(request.url)
                     delivery = await _http(request, now)
+        if isinstance(request, Http) and request.then is not None and delivery.outcome == "delivered":
+            delivery = await _also(request.then, delivery, now)
     except Refused as refused:
         delivery = Delivery("permanent", str(refused))
     except TimeoutError:
         delivery = Delivery("retry", f"no answer within {TOTAL:g} s")
     except Exception as error:  # a defect of ours, or of a library, must not lose the alert
         delivery = Delivery("retry", f"{type(error).__name__}: {error}")
-    return Delivery(delivery.outcome, plain(scrub(delivery.detail, hidden), 400), delivery.retry_after)
+    return replace(delivery, detail=plain(scrub(delivery.detail, hidden), 400))
 
 
 def _request(channel: Channel, config: Mapping[str, Any], alert: Alert, now: float) -> Http | Mail | Line:
@@ -135,6 +138,16 @@ async def _http(request: Http, now: float) -> Delivery:
         return Delivery("retry", f"{host} did not answer in HTTP")
 
 
+async def _also(request: Http, delivery: Delivery, now: float) -> Delivery:
+    """What follows a message that got through; nothing that happens here sends that one again."""
+    try:
+        async with asyncio.timeout(CONNECT):
+            second = await _http(request, now)
+    except Exception as error:
+        second = Delivery("retry", str(error) or f"no answer within {CONNECT:g} s")
+    return delivery if second.outcome == "delivered" else replace(delivery, detail=f"{delivery.detail}; but then: {second.detail}")
+
+
 async def _head(response: httpcore.Response) -> str:
     """The start of the answer's text, waited for no longer than a second: the status has already decided."""
     content = b""
@@ -152,7 +165,7 @@ def classify(request: Http, response: httpcore.Response, answer: str, now: float
     status = response.status
     said = f"{status} {answer}".strip()
     if status in request.expect or (200 <= status < 300 and not request.expect):
-        return Delivery("delivered", said)
+        return request.read(answer) if request.read else Delivery("delivered", said)
     if status in {408, 429} or status >= 500:
         headers = {name.lower(): value for name, value in response.headers}
         return Delivery("retry", said, retry_after(headers.get(b"retry-after", b"").decode("latin-1"), now))

@@ -106,6 +106,11 @@ def evidence(chain: Sequence[bytes]) -> dict[str, Any]:
     leaf = read(chain[0]) if chain else None
     if leaf is None:
         return {"unreadable": True} if chain else {}
+    return dict(_evidence(leaf, len(chain)))
+
+
+@lru_cache(maxsize=512)
+def _evidence(leaf: Certificate, length: int) -> dict[str, Any]:
     return {
         "subject": leaf.subject,
         "issuer": leaf.issuer,
@@ -113,5 +118,5 @@ def evidence(chain: Sequence[bytes]) -> dict[str, Any]:
         "not_before": iso(leaf.starts),
         "not_after": iso(leaf.ends),
         "serial": leaf.serial,
-        "chain_length": len(chain),
+        "chain_length": length,
     }

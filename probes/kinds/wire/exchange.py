@@ -7,20 +7,22 @@ import json
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache, lru_cache
+from dataclasses import dataclass, replace
+from functools import cache, cached_property, lru_cache
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import httpx
 
 from probes import __version__
-from probes.core.units import Size
+from probes.core.units import Duration, Size
 from probes.kinds.wire import content, trust
 from probes.kinds.wire.failure import Failed, failed
 from probes.kinds.wire.http1 import REDIRECTS, Pause
 from probes.kinds.wire.look import Look
-from probes.kinds.wire.transport import Exchange, Transport, fault_of
+from probes.kinds.wire.proxy import Proxy
+from probes.kinds.wire.sigv4 import Key, sign
+from probes.kinds.wire.transport import Exchange, Prepared, Transport, fault_of, prepare
 from probes.kinds.wire.trust import Policy
 from probes.kinds.wire.way import Family, Way
 
@@ -90,9 +92,9 @@ _SHOWN: Final = frozenset(
 """Response headers that are shown with their values; of the others only the names are."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plain:
-    """A request in plain values, as a target says it."""
+    """A request in plain values, as a target says it. What follows from them is worked out once."""
 
     method: str
     url: str
@@ -104,10 +106,34 @@ class Plain:
     form: Mapping[str, str] | None
     basic: tuple[str, str] | None
     bearer: str | None
+    key: Key | None
     policy: Policy
+    proxy: Proxy | None
     redirects: int
     version: str
     family: Family
+
+    @cached_property
+    def first(self) -> _Ready:
+        """What goes to the first hop when there are no cookies. Raises Failed."""
+        return _Request(self).ready(None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A request worked out, its URL for people, and whom it believes."""
+
+    request: httpx.Request
+    prepared: Prepared
+    here: str
+    policy: Policy
+
+    def outgoing(self, exchange: Exchange) -> httpx.Request:
+        """The same request, for one run."""
+        fresh = object.__new__(httpx.Request)
+        fresh.__dict__.update(self.request.__dict__)
+        fresh.extensions = {"exchange": exchange}
+        return fresh
 
 
 class _Request:
@@ -128,16 +154,27 @@ class _Request:
             self.headers["authorization"] = f"Basic {token}"
         elif plain.bearer is not None:
             self.headers["authorization"] = f"Bearer {plain.bearer}"
+        self.policy, self.key = plain.policy, plain.key
+        if plain.key is not None and b"+" in self.url.query:  # AWS reads a plus as a plus
+            self.url = self.url.copy_with(query=self.url.query.replace(b"+", b"%20"))
 
-    def build(self, cookies: httpx.Cookies | None, exchange: Exchange) -> httpx.Request:
+    def build(self, cookies: httpx.Cookies | None) -> httpx.Request:
         headers = {"user-agent": AGENT, "accept": "*/*", "accept-encoding": content.ACCEPTED} | self.headers
         try:
-            request = httpx.Request(self.method, self.url, headers=headers, content=self.body, extensions={"exchange": exchange})
+            request = httpx.Request(self.method, self.url, headers=headers, content=self.body)
         except (UnicodeEncodeError, ValueError) as error:
             raise failed("probe.internal", f"this request cannot be sent: {error}") from error
         if cookies is not None:
             cookies.set_cookie_header(request)
+        if self.key is not None:
+            path, sent = self.url.raw_path.decode("ascii"), dict(request.headers.items())
+            request.headers.update(sign(self.key, self.method, path, sent, self.body or b""))
         return request
+
+    def ready(self, cookies: httpx.Cookies | None) -> _Ready:
+        """It, worked out. Raises Failed."""
+        built = self.build(cookies)
+        return _Ready(built, prepare(built, self.version, self.plain.proxy), shown(self.url), self.policy)
 
     def redirect(self, status: int, location: str) -> None:
         """Become the request that a redirect asks for (RFC 9110, section 15.4). Raises Failed: ``redirect.*``."""
@@ -162,10 +199,18 @@ class _Request:
         if _origin(there) != _origin(self.url):  # what was configured is for the origin that was configured
             kept = self.headers.get("content-type") if self.body is not None else None
             self.headers = {} if kept is None else {"content-type": kept}
+            self.policy, self.key = replace(self.policy, certificate=None, key=None), None
         self.url = there.copy_with(userinfo=b"")
 
+    @property
+    def version(self) -> str:
+        """HTTP/2 in the clear is spoken only to the origin that was named: no other is known to understand it."""
+        first = _url(self.plain.url)
+        told = self.url.scheme == "https" or (self.plain.proxy is None and _origin(first) == _origin(self.url))
+        return self.plain.version if told or self.plain.version != "2" else "1.1"
+
     def _secretive(self) -> bool:
-        return self.plain.policy.certificate is not None or any(name not in _HARMLESS for name in self.headers)
+        return self.policy.certificate is not None or self.key is not None or any(name not in _HARMLESS for name in self.headers)
 
 
 def _body(plain: Plain) -> tuple[bytes | None, str | None]:
@@ -203,76 +248,82 @@ async def follow(plain: Plain, seen: Look, cookies: httpx.Cookies | None = None)
     Raises:
         Failed: with ``seen`` holding what was seen until then.
     """
-    request = _Request(plain)
-    hops: list[dict[str, Any]] = []
+    request: _Request | None = None  # None: the one that was worked out before
+    hops: list[tuple[str, str, int, Way]] = []
     visited: set[tuple[str, str, str]] = set()
     while True:
-        context = trust.context(plain.policy, seen.context.base) if request.url.scheme == "https" else None
+        if request is None and cookies is None and plain.key is None:  # a signature holds for some minutes only
+            ready = plain.first
+        else:
+            request = request or _Request(plain)
+            ready = request.ready(cookies)
+        url, here = ready.request.url, ready.here
+        context = trust.context(ready.policy, seen.context.base) if url.scheme == "https" else None
         if not hops:
             seen.restart()
         way = seen.way(plain.family)
-        exchange = Exchange(way, context, plain.version, follow=plain.redirects > 0)
-        outgoing = request.build(cookies, exchange)
-        here = shown(request.url)
-        step = (request.method, str(request.url), outgoing.headers.get("cookie", ""))
-        if step in visited:
-            raise failed("redirect.loop", f"the redirects go in a circle: {here} again after {len(hops)}")
-        visited.add(step)
-        seen.evidence["url"] = here
-        seen.facts |= {"url": here, "redirects": len(hops)}
+        way.proxy = plain.proxy
+        exchange = Exchange(way, context, ready.prepared.version, plain.redirects > 0, ready.prepared)
+        outgoing = ready.outgoing(exchange)
+        if hops:
+            step = (outgoing.method, str(url), outgoing.headers.get("cookie", ""))
+            if step in visited:
+                raise failed("redirect.loop", f"the redirects go in a circle: {here} again after {len(hops)}")
+        seen.evidence["url"] = seen.facts["url"] = seen.hide(here)
+        seen.facts["redirects"] = len(hops)
         started = time.monotonic()
         try:
             # As httpx's own send, without what it would do about redirects and cookies; it is also where respx steps in.
-            response = await _client()._transport_for_url(request.url).handle_async_request(outgoing)
-            response.request = outgoing
+            response = await _client()._transport_for_url(url).handle_async_request(outgoing)
         except httpx.HTTPError as error:
             if exchange.reply is not None:
-                _note_head(seen, exchange.reply.status, exchange.reply.reason, _texts(exchange))
+                _note_head(seen, exchange.reply.status, exchange.reply.reason, exchange.reply.names())
                 seen.facts["size"] = Size(len(exchange.reply.body))
                 seen.evidence["body"] = content.snippet(bytes(exchange.reply.body[:1200]).decode("utf-8", "replace"))
-            _note_tls(seen, way)
+            _note_way(seen, way, verified=ready.policy.verify)
             raise Failed(fault_of(error)) from error
         if exchange.reply is None:  # another transport took the request, such as a mock
             await response.aread()
             way.phases["wait"] = time.monotonic() - started
-        hops.append({"method": request.method, "url": here[:256], "status": response.status_code, "ip": way.ip} | _timed(way))
+        names = dict(response.headers.items()) if exchange.reply is None else exchange.reply.names()
+        hops.append((outgoing.method, here, response.status_code, way))
         if len(hops) > 1:
-            seen.evidence["hops"] = hops
-        location = response.headers.get("location")
+            seen.evidence["hops"] = [_hop(*hop) for hop in hops]
+        location = names.get("location")
         if not (plain.redirects and response.status_code in REDIRECTS and location):
             break
-        _note_head(seen, response.status_code, response.reason_phrase, response.headers)
+        _note_head(seen, response.status_code, response.reason_phrase, names)
         if len(hops) > plain.redirects:
             raise failed(
                 "redirect.too_many", f"there are more than {plain.redirects} redirects; the last goes to {location[:200]!r}"
             )
-        if "set-cookie" in response.headers:
-            cookies = _keep(httpx.Cookies() if cookies is None else cookies, response)
+        visited.add((outgoing.method, str(url), outgoing.headers.get("cookie", "")))
+        if "set-cookie" in names:
+            cookies = _keep(httpx.Cookies() if cookies is None else cookies, outgoing, response)
+        request = request or _Request(plain)
         request.redirect(response.status_code, location)
     if cookies is not None:
-        _keep(cookies, response)
-    _note_head(seen, response.status_code, response.reason_phrase, response.headers)
-    await _note_body(seen, exchange, response)
-    _note_tls(seen, way)
+        _keep(cookies, outgoing, response)
+    _note_head(seen, response.status_code, response.reason_phrase, names)
+    await _note_body(seen, exchange, response, names)
+    _note_way(seen, way, verified=ready.policy.verify)
 
 
-def _keep(cookies: httpx.Cookies, response: httpx.Response) -> httpx.Cookies:
+def _keep(cookies: httpx.Cookies, request: httpx.Request, response: httpx.Response) -> httpx.Cookies:
+    response.request = request
     if 0 < len(response.headers.get_list("set-cookie")) <= _COOKIES:
         cookies.extract_cookies(response)
     return cookies
 
 
-def _timed(way: Way) -> dict[str, Any]:
-    return {"phases_ms": {name: round(seconds * 1000, 3) for name, seconds in way.phases.items()}}
+def _hop(method: str, here: str, status: int, way: Way) -> dict[str, Any]:
+    phases = {name: round(seconds * 1000, 3) for name, seconds in way.phases.items()}
+    return {"method": method, "url": here[:256], "status": status, "ip": way.ip, "phases_ms": phases}
 
 
-def _texts(exchange: Exchange) -> httpx.Headers:
-    return httpx.Headers(exchange.reply.headers if exchange.reply else [])
-
-
-def _note_head(seen: Look, status: int, reason: str, headers: httpx.Headers) -> None:
+def _note_head(seen: Look, status: int, reason: str, names: dict[str, str]) -> None:
     seen.facts["status"] = status
-    names = dict(headers.items())
+    names = seen.hide(names)
     seen.facts["header"] = names
     seen.evidence["response"] = {
         "status": f"{status} {content.snippet(reason, 100)}".strip(),
@@ -281,28 +332,36 @@ def _note_head(seen: Look, status: int, reason: str, headers: httpx.Headers) -> 
     }
 
 
-async def _note_body(seen: Look, exchange: Exchange, response: httpx.Response) -> None:
-    kind, pause = response.headers.get("content-type"), Pause()
+async def _note_body(seen: Look, exchange: Exchange, response: httpx.Response, names: dict[str, str]) -> None:
+    kind, encoding, pause = names.get("content-type"), names.get("content-encoding"), Pause()
     if exchange.reply is None:
         raw = body = response.content
     else:
         raw = bytes(exchange.reply.body)
         exchange.reply.body.clear()
         seen.facts["size"] = Size(len(raw))
-        encodings = re.split(r"[\s,]+", response.headers.get("content-encoding", "").lower())
-        body = await content.decode(raw, encodings)
+        body = await content.decode(raw, re.split(r"[\s,]+", encoding.lower())) if encoding else raw
         seen.facts["http_version"] = exchange.reply.version
     seen.facts["size"] = Size(len(raw))
     await pause()
-    text = content.read(body, kind)
+    text = seen.hide(content.read(body, kind))
     await pause()
     seen.facts["body"] = content.parse(text, kind)
     if text:
         seen.evidence["body"] = content.snippet(text)
 
 
-def _note_tls(seen: Look, way: Way) -> None:
+def _note_way(seen: Look, way: Way, *, verified: bool) -> None:
+    if way.proxy is not None:
+        seen.evidence["proxy"] = {"address": way.proxy.where.removeprefix("the proxy "), "ip": way.ip}
+        if way.tunnel is not None:
+            seen.facts["tunnel"] = Duration(way.tunnel)
+            seen.evidence["proxy"]["tunnel_ms"] = round(way.tunnel * 1000, 3)
     found = way.certificate()
     if way.version is not None:
         seen.facts |= {"tls_version": way.version, "cipher": way.cipher}
-    seen.facts |= {name: found[name] for name in ("expires_in", "issuer", "subject", "names") if name in found}
+        if way.phase != "tls":  # the handshake was finished
+            seen.facts["verified"] = verified
+        if not verified:
+            seen.evidence["unverified"] = "the certificate was NOT checked (verify: false): anyone may have answered"
+    seen.facts |= {name: found[name] for name in ("expires_in", "issuer", "subject", "names", "chain_length") if name in found}

@@ -1,13 +1,19 @@
-"""One HTTP/1.x request and its answer over a channel; h11 reads the protocol, the limits are ours."""
+"""One HTTP/1.x request and its answer over a channel; llhttp and h11 read the protocol, the limits are ours.
+
+The plain answer, whose head arrives whole and announces a length, is read by llhttp in a few microseconds. It is strict: whatever
+it does not like, and everything that is not that plain, goes to h11 from the first byte on, which alone says what is wrong.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from dataclasses import dataclass
 from typing import Final
 
 import h11
+import httptools
 
 from probes.kinds.wire.failure import Failed, failed
 from probes.kinds.wire.way import Channel, Way
@@ -19,6 +25,9 @@ BODY: Final = 10 * 1024 * 1024
 _INTERIM: Final = 50
 _PIECES: Final = 250_000
 _PATIENCE: Final = 0.01
+_TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE: Final = re.compile(rb"[\x09\x20-\x7e\x80-\xff]*")
+_TARGET: Final = re.compile(rb"[\x21-\x7e]+")
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 
@@ -36,17 +45,42 @@ class Reply:
         """The first header of that name (lower case)."""
         return next((text(value) for key, value in self.headers if key == name), None)
 
+    def names(self) -> dict[str, str]:
+        """The headers as text, those of one name joined by commas."""
+        found: dict[str, str] = {}
+        for key, value in self.headers:
+            name = key.decode("ascii")
+            found[name] = f"{found[name]}, {text(value)}" if name in found else text(value)
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is sent. ``target`` is the path and query as they go on the wire; ``headers`` without Connection."""
+    """What is sent: ``wire`` is all of it, ``method`` what it asks for."""
 
     method: bytes
-    target: bytes
-    headers: list[tuple[bytes, bytes]]
-    body: bytes = b""
-    version: str = "1.1"
+    wire: bytes
     stop_at_redirect: bool = False
+
+
+def encode(method: bytes, target: bytes, headers: list[tuple[bytes, bytes]], body: bytes = b"", version: str = "1.1") -> bytes:
+    """A request as it goes on the wire; ``target`` is path and query, ``headers`` are without Connection.
+
+    Raises:
+        Failed: ``probe.internal`` for what cannot be said in HTTP/1 (RFC 9112, sections 3 and 5), such as a line break.
+    """
+    wrong = None if _TOKEN.fullmatch(method) else f"the method {text(method)!r}"
+    wrong = wrong if _TARGET.fullmatch(target) else f"the path {text(target)[:100]!r}"
+    lines = [b"%s %s HTTP/%s\r\n" % (method, target, version.encode("ascii"))]
+    for name, value in headers:
+        if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
+            wrong = f"the header {text(name)[:100]!r}"
+        lines.append(b"%s: %s\r\n" % (name, value))
+    if wrong:
+        raise failed("probe.internal", f"this request cannot be sent: {wrong} is not allowed in HTTP")
+    if body and not any(name.lower() == b"content-length" for name, _ in headers):
+        lines.append(b"Content-Length: %d\r\n" % len(body))
+    return b"".join((*lines, b"Connection: close\r\n\r\n", body))
 
 
 def text(value: bytes) -> str:
@@ -87,29 +121,91 @@ async def converse(channel: Channel, way: Way, request: Request, reply: list[Rep
         raise exchange.failure(error) from error
 
 
+class _Head:
+    """What llhttp finds in the first bytes of an answer: its head, and the beginning of its body."""
+
+    __slots__ = ("body", "headers", "length", "plain", "reason", "whole")
+
+    def __init__(self) -> None:
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.reason = b""
+        self.length = -1
+        self.plain = True
+        self.whole = False
+        self.body = b""
+
+    def on_message_begin(self) -> None:
+        if self.whole:  # an interim answer went before, or another one follows
+            self.plain = False
+
+    def on_status(self, reason: bytes) -> None:
+        self.reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        self.headers.append((name, value.strip(b" \t")))
+        if name == b"content-length":
+            self.length = int(value) if len(value) < 20 else -1
+        elif name == b"transfer-encoding":
+            self.plain = False
+
+    def on_headers_complete(self) -> None:
+        self.whole = True
+
+    def on_body(self, data: bytes) -> None:
+        self.body += data
+
+
+def quick(data: bytes, method: bytes) -> tuple[Reply, int] | None:
+    """The answer that begins with ``data``, and the length of its body; None when it is not a plain one and h11 is to read it.
+
+    ``data`` is what arrived first. Of the body, the reply holds what is in it.
+    """
+    if method == b"HEAD" or not data.startswith(b"HTTP/1.") or len(data) > HEADERS:
+        return None
+    head = _Head()
+    parser = httptools.HttpResponseParser(head)
+    try:
+        parser.feed_data(data)
+    except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+        if len(head.body) != head.length or not head.plain:  # else it is about what follows the answer, which nobody reads
+            return None
+    status = parser.get_status_code()
+    if not head.whole or not head.plain or head.length < 0 or status < 200 or status in (204, 304) or b"\0" in head.reason:
+        return None
+    return Reply(status, text(head.reason), parser.get_http_version(), head.headers, bytearray(head.body)), head.length
+
+
 class _Conversation:
     def __init__(self, channel: Channel, way: Way, request: Request, reply: list[Reply]) -> None:
         self._channel, self._way, self._request, self._replies = channel, way, request, reply
-        self._machine = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEADERS)
         self._start = b""
         self._sent = self._first = self._last = 0.0
         self._read = 0
 
-    def _encode(self) -> bytes:
-        request = self._request
-        headers = [*request.headers, (b"Connection", b"close")]
-        try:
-            wire = self._machine.send(h11.Request(method=request.method, target=request.target, headers=headers)) or b""
-            if request.body:
-                wire += self._machine.send(h11.Data(data=request.body)) or b""
-            wire += self._machine.send(h11.EndOfMessage()) or b""
-        except h11.LocalProtocolError as error:
-            raise failed("probe.internal", f"this request cannot be sent: {error}") from error
-        return wire.replace(b" HTTP/1.1\r\n", b" HTTP/1.0\r\n", 1) if request.version == "1.0" else wire
-
     async def run(self) -> Reply:
-        wire = self._encode()
-        self._sent = self._channel.put(wire)
+        self._sent = self._channel.put(self._request.wire)
+        data = await self._receive()
+        found = quick(data, self._request.method)
+        if found is None:
+            return await self._careful(data)
+        reply, length = found
+        if self._begin(reply, length):
+            return self._end()
+        while len(reply.body) < length:
+            data = await self._receive()
+            if not data:
+                because = f"the connection closed before the body was complete: {len(reply.body)} of {length} bytes came"
+                raise failed("body.truncated", because)
+            reply.body += data[: length - len(reply.body)]
+        return self._end()
+
+    async def _careful(self, data: bytes) -> Reply:
+        """Let h11 read the answer that begins with ``data``."""
+        machine = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEADERS)
+        machine.send(h11.Request(method=self._request.method, target="/", headers=[("Host", "x"), ("Connection", "close")]))
+        machine.send(h11.EndOfMessage())  # what was sent in truth is of no matter to how an answer is read, but for its method
+        machine.receive_data(data)
         pause, pieces = Pause(), 0
         while True:
             pieces += 1
@@ -117,16 +213,24 @@ class _Conversation:
                 raise failed("http.bad_chunking", f"the body comes in more than {_PIECES:,} pieces")
             if not pieces % 64:
                 await pause()
-            event = self._machine.next_event()
+            event = machine.next_event()
             if event is h11.NEED_DATA:
-                await self._feed()
+                machine.receive_data(await self._receive())
             elif isinstance(event, h11.Data):
                 body = self._replies[0].body
                 body += event.data
                 if len(body) > BODY:
                     raise failed("body.too_large", f"the body is above the limit of {BODY // 1024**2} MB")
             elif isinstance(event, h11.Response):
-                if self._begin(event):
+                headers = [(bytes(name), bytes(value)) for name, value in event.headers]
+                if sum(len(name) + len(value) + 4 for name, value in headers) > HEADERS:
+                    raise failed("http.headers_too_large", f"the response headers are above the limit of {HEADERS // 1024} KB")
+                reply = Reply(
+                    event.status_code, text(bytes(event.reason)), event.http_version.decode("ascii"), headers, bytearray()
+                )
+                bodiless = self._request.method == b"HEAD" or reply.status in (204, 304)
+                announced = None if bodiless else reply.header(b"content-length")
+                if self._begin(reply, int(announced or 0)):
                     return self._end()
             elif isinstance(event, h11.InformationalResponse):
                 if pieces > 2 * _INTERIM:
@@ -136,7 +240,7 @@ class _Conversation:
             else:
                 raise failed("http.protocol", "the connection ended out of turn")
 
-    async def _feed(self) -> None:
+    async def _receive(self) -> bytes:
         data, mark = await self._channel.receive()
         if data:
             self._read += len(data)
@@ -153,22 +257,16 @@ class _Conversation:
                 raise failed("body.too_large", "the answer, with its chunking, is far above the limit")
         elif not self._read:
             raise failed("http.empty_reply", f"{self._way.where} closed the connection without a response")
-        self._machine.receive_data(data)
+        return data
 
-    def _begin(self, event: h11.Response) -> bool:
-        """Note the head of the answer. True when its body need not be read."""
-        headers = [(bytes(name), bytes(value)) for name, value in event.headers]
-        if sum(len(name) + len(value) + 4 for name, value in headers) > HEADERS:
-            raise failed("http.headers_too_large", f"the response headers are above the limit of {HEADERS // 1024} KB")
-        version = event.http_version.decode("ascii")
-        if version not in ("1.0", "1.1"):
-            raise failed("http.protocol", f"the response is of HTTP/{version}, which nobody asked for")
-        reply = Reply(event.status_code, text(bytes(event.reason)), version, headers, bytearray())
+    def _begin(self, reply: Reply, announced: int) -> bool:
+        """Note the head of the answer, and the length it announces. True when its body need not be read."""
+        if reply.version not in ("1.0", "1.1"):
+            raise failed("http.protocol", f"the response is of HTTP/{reply.version}, which nobody asked for")
         self._replies.append(reply)
         self._way.phase = "receive"
-        announced = reply.header(b"content-length")
-        if announced is not None and self._request.method != b"HEAD" and reply.status not in (204, 304) and int(announced) > BODY:
-            raise failed("body.too_large", f"a body of {announced[:30]} bytes is announced; the limit is {BODY // 1024**2} MB")
+        if announced > BODY:
+            raise failed("body.too_large", f"a body of {str(announced)[:30]} bytes is announced; the limit is {BODY // 1024**2} MB")
         return self._request.stop_at_redirect and reply.status in REDIRECTS and bool(reply.header(b"location"))
 
     def _end(self) -> Reply:

@@ -5,22 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 from weakref import WeakKeyDictionary
 
 _TICK: Final = 0.02
 _NOTED: Final = 0.002
-
-
-class Reading:
-    """``seconds``: the worst lateness while it was watched; set when the watch ends."""
-
-    __slots__ = ("seconds",)
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
+HELD: Final = 0.1
+"""Seconds by which the loop may be late before nothing more is begun."""
+PATIENCE: Final = 0.5
+"""Seconds that a run waits for the loop to catch up; then it begins all the same, within the second that a verdict may be late."""
 
 
 class _Meter:
@@ -41,12 +34,19 @@ class _Meter:
     def leave(self, started: float) -> float:
         self._watchers -= 1
         now = time.monotonic()
-        worst = max((seconds for at, seconds in self._late if at >= started), default=0.0)
-        worst = max(worst, now - max(self._due, started))
+        worst = now - max(self._due, started)
+        for at, seconds in reversed(self._late):
+            if at < started:
+                break
+            worst = max(worst, seconds)
         if not self._watchers and self._timer is not None:
             self._timer.cancel()
             self._timer = None
         return worst
+
+    def late(self) -> float:
+        """Seconds by which the loop is late now; not above 0 when it is in time, or nobody watches."""
+        return 0.0 if self._timer is None else time.monotonic() - self._due
 
     def _start(self) -> None:
         self._due = time.monotonic() + _TICK
@@ -62,16 +62,32 @@ class _Meter:
 _meters: WeakKeyDictionary[asyncio.AbstractEventLoop, _Meter] = WeakKeyDictionary()
 
 
-@contextmanager
-def watch() -> Iterator[Reading]:
-    """Measure how late the running loop gets within the block."""
+def _meter() -> _Meter:
     loop = asyncio.get_running_loop()
     meter = _meters.get(loop)
     if meter is None:
         meter = _meters[loop] = _Meter(loop)
-    reading, started = Reading(), time.monotonic()
-    meter.enter()
-    try:
-        yield reading
-    finally:
-        reading.seconds = max(0.0, meter.leave(started))
+    return meter
+
+
+async def calm() -> None:
+    """Let what is under way go on before one more run begins, while the loop is late: so as many are in flight as it can bear."""
+    meter = _meter()
+    if meter.late() > HELD:
+        until = time.monotonic() + PATIENCE
+        while meter.late() > HELD and time.monotonic() < until:  # noqa: ASYNC110  # what is awaited is that time passes in time
+            await asyncio.sleep(_TICK)
+
+
+class watch:  # noqa: N801  # used like a function: `with lag.watch() as reading`
+    """Measure how late the running loop gets within the block: ``seconds``, set when it ends."""
+
+    __slots__ = ("_meter", "_started", "seconds")
+
+    def __enter__(self) -> watch:
+        self.seconds, self._started, self._meter = 0.0, time.monotonic(), _meter()
+        self._meter.enter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds = max(0.0, self._meter.leave(self._started))

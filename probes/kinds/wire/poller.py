@@ -7,36 +7,87 @@ loop's own readers serve. Nothing stays open when no connection is in flight.
 from __future__ import annotations
 
 import asyncio
+import math
 import select
+import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 from weakref import WeakKeyDictionary
 
-Wake = Callable[[], None]
+Wake = Callable[[int], None]
+"""Told what may be possible now, in the bits of poll(2): :data:`READ`, :data:`WRITE`, others for an end or an error."""
+READ: Final = 0x001
+WRITE: Final = 0x004
+ENDED: Final = 0x2018
+"""The other side hung up (POLLHUP, POLLRDHUP), or there is an error (POLLERR)."""
 _BATCH: Final = 512
+_BUFFER: Final = 65536
+_TICK: Final = 0.01
 EDGES: Final = hasattr(select, "epoll")
 
 
-class Poller(Protocol):
-    """Tells connections that something may have happened; they try again and see."""
+class Deadlines:
+    """Deadlines of many connections, in steps of 10 ms: one timer of the loop for each step, and not one for each connection."""
 
-    def add(self, fd: int, wake: Wake) -> None:
-        """Call ``wake`` whenever the socket may have become readable or writable."""
-        ...
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._steps: dict[int, tuple[asyncio.TimerHandle, set[Callable[[], None]]]] = {}
 
-    def arm(self, fd: int, *, write: bool) -> None:
-        """The owner is about to wait, after it was told that the operation would block."""
-        ...
+    def add(self, deadline: float, expire: Callable[[], None]) -> int:
+        """Call ``expire`` up to 10 ms after ``deadline`` (:func:`time.monotonic` seconds). Returns what :meth:`drop` wants."""
+        step = math.ceil(deadline / _TICK)
+        known = self._steps.get(step)
+        if known is None:
+            left = max(0.0, step * _TICK - time.monotonic())
+            known = self._steps[step] = self._loop.call_later(left, self._expire, step), set()
+        known[1].add(expire)
+        return step
 
-    def drop(self, fd: int) -> None:
-        """Forget the socket; to be called before it is closed."""
-        ...
+    def drop(self, step: int, expire: Callable[[], None]) -> None:
+        """Forget it, if it is still to come."""
+        known = self._steps.get(step)
+        if known is not None:
+            known[1].discard(expire)
+            if not known[1]:
+                known[0].cancel()
+                del self._steps[step]
+
+    def _expire(self, step: int) -> None:
+        for expire in self._steps.pop(step)[1]:
+            expire()
 
 
-class _Edges:
+class Poller(ABC):
+    """Tells connections that something may have happened; they try again and see.
+
+    Attributes:
+        deadlines: of all connections of the loop.
+        buffer: where they read to, one after the other; a buffer for each read would be the most of what reading costs.
+    """
+
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._wakes: dict[int, Wake] = {}
+        self.deadlines = Deadlines(loop)
+        self.buffer = memoryview(bytearray(_BUFFER))
+
+    @abstractmethod
+    def add(self, fd: int, wake: Wake) -> None:
+        """Call ``wake`` whenever the socket may have become readable or writable."""
+
+    @abstractmethod
+    def arm(self, fd: int, *, write: bool) -> None:
+        """The owner is about to wait, after it was told that the operation would block."""
+
+    @abstractmethod
+    def drop(self, fd: int) -> None:
+        """Forget the socket; to be called before it is closed."""
+
+
+class _Edges(Poller):
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
         self._epoll: select.epoll | None = None
 
     def add(self, fd: int, wake: Wake) -> None:
@@ -53,8 +104,7 @@ class _Edges:
         if self._wakes.pop(fd, None) is None or self._epoll is None:
             return
         if self._wakes:
-            self._epoll.unregister(fd)
-            return
+            return  # closing the socket takes it out of the epoll
         if not self._loop.is_closed():
             self._loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
@@ -62,17 +112,13 @@ class _Edges:
 
     def _pump(self) -> None:
         if self._epoll is not None:
-            for fd, _ in self._epoll.poll(0, _BATCH):
+            for fd, events in self._epoll.poll(0, _BATCH):
                 wake = self._wakes.get(fd)
                 if wake is not None:
-                    wake()
+                    wake(events)
 
 
-class _Levels:
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._wakes: dict[int, Wake] = {}
-
+class _Levels(Poller):
     def add(self, fd: int, wake: Wake) -> None:
         self._wakes[fd] = wake
 
@@ -87,7 +133,7 @@ class _Levels:
 
     def _event(self, fd: int) -> None:
         self._disarm(fd)
-        self._wakes[fd]()
+        self._wakes[fd](READ | WRITE)
 
     def _disarm(self, fd: int) -> None:
         self._loop.remove_reader(fd)

@@ -47,6 +47,7 @@ _REASONS: Final = {
     "WRONG_VERSION_NUMBER": "tls.not_tls",
 }
 """What OpenSSL calls its errors, without the library's prefix."""
+_DER: Final = 2  # SSL_FILETYPE_ASN1 of openssl/ssl.h, which is _ssl.ENCODING_DER
 _HANDSHAKE, _ALERT = 0x16, 0x15  # content types of a TLS record (RFC 8446, section 5.1)
 
 
@@ -77,6 +78,11 @@ class Secure:
         """``TLS_AES_256_GCM_SHA384``."""
         chosen = self._tls.cipher()
         return chosen[0] if chosen else None
+
+    @property
+    def alpn(self) -> str | None:
+        """The protocol that was agreed on, such as ``h2``."""
+        return self._tls.selected_alpn_protocol()
 
     async def handshake(self) -> None:
         """Shake hands; our last message stays queued, to leave together with the first :meth:`put`.
@@ -122,7 +128,7 @@ class Secure:
             if hasattr(self._tls, "get_unverified_chain"):
                 return tuple(self._tls.get_unverified_chain())
             inner: Any = self._tls._sslobj  # type: ignore[attr-defined]  # private, see above
-            return tuple(ssl.PEM_cert_to_DER_cert(found.public_bytes()) for found in inner.get_unverified_chain() or ())
+            return tuple(found.public_bytes(_DER) for found in inner.get_unverified_chain() or ())
         except (AttributeError, ValueError, ssl.SSLError):
             return ()
 
@@ -165,7 +171,8 @@ class Secure:
         """
         while True:
             try:
-                return self._tls.read(CHUNK), self._mark or time.monotonic()
+                if self._mark or self._in.pending:  # else nothing has come since the handshake
+                    return self._tls.read(CHUNK), self._mark or time.monotonic()
             except ssl.SSLWantReadError:
                 pass
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
@@ -183,9 +190,10 @@ class Secure:
                 self._in.write_eof()
 
     def close(self) -> None:
-        """Say good-bye, as TLS wants, and close the link."""
-        with suppress(ssl.SSLError, ValueError):
-            self._tls.unwrap()
-        if self._out.pending:
-            self.link.put(self._out.read())
+        """Say good-bye, as TLS wants, to a server that is still there, and close the link."""
+        if not self.link.ended:
+            with suppress(ssl.SSLError, ValueError):
+                self._tls.unwrap()
+            if self._out.pending:
+                self.link.put(self._out.read())
         self.link.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from probes.core.address import screen
 from probes.core.shapes import complain
@@ -13,6 +13,7 @@ from probes.kinds.wire.failure import Failed
 from probes.kinds.wire.names import literal
 
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_REFERENCE: Final = re.compile(r"(?<!\$)\$\{\{[ \t]*(secret|step)\.")
 _ADDRESS: Final = re.compile(r"(?:\[([^\[\]]+)\]|([^:/\s\[\]@]+)):(\d{1,5})")
 
 
@@ -56,6 +57,18 @@ def _address(text: str) -> str:
     return text
 
 
+def _refers(text: str, info: ValidationInfo) -> str:
+    """Refuse a secret that is written out. What is validated is either a file as written, or a target that is filled in."""
+    if (info.context or {}).get("written") and not _REFERENCE.search(text):
+        hint = "declare it under `secrets:` and write ${{ secret.NAME }}"
+        raise complain("secret-reference", "this is a secret, and secrets are not written here", hint)
+    return text
+
+
+def _key(text: str, info: ValidationInfo) -> str:
+    return _refers(text, info) if "-----BEGIN" in text else text
+
+
 def _sendable(text: str) -> str:
     if _CONTROL.search(text):
         raise complain("value", "a header cannot hold control characters such as a line break")
@@ -64,4 +77,7 @@ def _sendable(text: str) -> str:
 
 Text = Annotated[str, BeforeValidator(plain)]
 HeaderText = Annotated[str, BeforeValidator(plain), AfterValidator(_sendable)]
+SecretText = Annotated[Text, AfterValidator(_refers)]
+SecretHeader = Annotated[HeaderText, AfterValidator(_refers)]
+KeyText = Annotated[str, AfterValidator(_key)]
 Address = Annotated[str, AfterValidator(_address), Field(examples=["db.shop.example:5432"])]

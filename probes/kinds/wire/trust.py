@@ -25,6 +25,7 @@ class Policy:
         certificate: PEM text or file of the client certificate, with ``key`` in it or apart.
         verify: whether the server's certificate must be trusted.
         alpn: protocols offered.
+        oldest: TLS version that will do, ``1.2`` or ``1.3``.
     """
 
     ca: str | None = None
@@ -32,6 +33,7 @@ class Policy:
     key: str | None = None
     verify: bool = True
     alpn: tuple[str, ...] = ()
+    oldest: str = "1.2"
 
 
 def context(policy: Policy, base: str = ".") -> ssl.SSLContext:
@@ -61,7 +63,7 @@ def _inline(text: str) -> bool:
 @lru_cache(maxsize=256)
 def _build(policy: Policy, base: str, stamp: tuple[int, ...], environment: tuple[str | None, ...]) -> ssl.SSLContext:
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    made.minimum_version = ssl.TLSVersion.TLSv1_3 if policy.oldest == "1.3" else ssl.TLSVersion.TLSv1_2
     made.hostname_checks_common_name = False  # RFC 6125: only subject alternative names count
     made.post_handshake_auth = True
     if policy.alpn:

@@ -168,7 +168,7 @@ async def beat(request: Request) -> Response:
     except ValueError as error:
         raise Refused(400, f"took: {error}") from None
     seen = await pipeline.beat(service.plan, service.world, name, reported, took, exit_code)
-    return JSONResponse({"check": name, "reported": reported, "outcome": seen["outcome"]})
+    return JSONResponse({"check": name, "reported": reported, "outcome": seen.get("outcome")})
 
 
 def summary(item: view.CheckView) -> dict[str, Any]:
