@@ -270,6 +270,7 @@ def _owed(outcome: Outcome, heard: dict[tuple[str, str], list[tuple[float, str, 
         if (kind == "Alert Suppressed" and detail["reason"] in ("flapping", "waiting for group")) or kind == "Alert Failed"
     }
     worst: dict[str, str] = {}
+    hush = outcome.silenced or 0.0
     last: dict[str, float] = {moment.incident: moment.at for moment in ports.moments if moment.incident}
     over = (outcome.silenced or 0.0) + 2 * of.tick + (max(of.skews) - min(of.skews)) + 300.0 * bool(ports.struck)
     hushed = {
@@ -278,7 +279,8 @@ def _owed(outcome: Outcome, heard: dict[tuple[str, str], list[tuple[float, str, 
         if kind == "Alert Suppressed" and detail["reason"] == "silence" and last.get(str(detail["incident"]), 0.0) < over
     }
     for moment in ports.moments:
-        if moment.incident and (moment.severity == "critical" or moment.incident not in worst):
+        quiet = moment.at < hush  # what got better within the silence is told as it is at its end
+        if moment.incident and (moment.severity == "critical" or quiet or moment.incident not in worst):
             worst[moment.incident] = str(moment.severity)
     openings: dict[tuple[str, str], list[float]] = defaultdict(list)
     for incident, severity in worst.items():
@@ -424,6 +426,8 @@ def _gaps(outcome: Outcome) -> Iterator[str]:
     if spread > ASLEEP / 4 or troubled or of.tick > ASLEEP / 2:
         return
     for check in of.plan.checks:
+        if check == "c1" and outcome.removed is not None:
+            continue
         for place in of.locations:
             proofs = sorted(
                 (heard.done, START + number * of.every)

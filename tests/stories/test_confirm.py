@@ -247,3 +247,17 @@ async def test_one_pass_after_a_silence_is_no_recovery(story: Story) -> None:
     assert "letter was" in state.incident.because
     await told.play("dublin P")
     assert (await told.state()).status == "up"
+
+
+async def test_a_status_that_moves_to_and_fro_within_one_time_is_told_each_time(story: Story) -> None:
+    """Found by simulation (seed 30655): two moves had one id, so whoever drops duplicates believed the check degraded for ever."""
+    told = await story(
+        """
+        dublin   P D P
+        virginia P P D
+        sydney   P D P """,
+        confirm={"runs": "1 of 1", "locations": "majority", "recover": 1},
+    )
+    moves = told.events("Check Status Changed", "before", "after")
+    assert moves == [("unknown", "up"), ("up", "degraded"), ("degraded", "up"), ("up", "degraded"), ("degraded", "up")]
+    assert (await told.state()).status == "up"
