@@ -1,7 +1,7 @@
 # Two commands do everything on a fresh machine with Python >= 3.11, pip, make and git: `make demo` and `make test`.
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
-.PHONY: help setup dev up demo test test-long check format docs picture lock bench clean
+.PHONY: help setup dev up demo test test-long simulate check format docs picture lock bench clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ test: dev ## every test but the long ones; installs real servers from Debian whe
 test-long: dev ## the tests that take minutes
 	@tools/system
 	@$(PY) -m pytest -q -m long
+
+simulate: dev ## 100,000 simulated histories of the alert path, with faults; JOBS processes
+	@$(PY) -m tests.simulation --histories $(or $(HISTORIES),100000) --jobs $(or $(JOBS),2)
 
 check: dev ## lint, format, strict types, documentation in step with the code
 	@.venv/bin/ruff check .

@@ -229,8 +229,8 @@ def agree(quorum: Quorum, windows: Mapping[str, Window]) -> Verdict:
     """The status of a check from its expected locations.
 
     Dark locations have left the quorum. A location that has yet to give evidence still counts among those asked, so that the one
-    that starts first cannot decide alone. One that was in trouble before it fell silent, and reports again, counts as it stood until
-    it has recovered or is confirmed: not having seen it is no recovery.
+    that starts first cannot decide alone. One that was in trouble before it fell silent, and reports again, counts as it stood
+    until it has recovered or is confirmed: not having seen it is no recovery.
     """
     asked = {name: window for name, window in windows.items() if not window.dark}
     if not asked:

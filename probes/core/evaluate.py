@@ -76,7 +76,7 @@ def take(setting: Setting, slot: Slot, reports: Iterable[tuple[Run, Evidence]], 
         state = _count(setting, check, state, evidence)
         state = replace(state, locations={**state.locations, run.location: window})
         events = [_moved(setting, check, run.location, change, run.id)] if change else []
-        slot = _judge(setting, slot, check, state, change.at if change else evidence.at, now, events)
+        slot = _judge(setting, slot, check, state, change.at if change else evidence.at, now, run.id, events)
     for name in touched:
         slot = _tell(setting, slot, setting.plan.checks[name], now)
     return slot
@@ -166,17 +166,19 @@ def _gaps(setting: Setting, slot: Slot, check: Check, state: CheckState, now: fl
                 events.append(_moved(setting, check, name, change, f"{check.id}@{name}/{iso(now)}"))
     if locations == state.locations:
         return slot
-    return _judge(setting, slot, check, replace(state, locations=locations), now, now, events)
+    return _judge(setting, slot, check, replace(state, locations=locations), now, now, iso(now), events)
 
 
-def _judge(setting: Setting, slot: Slot, check: Check, state: CheckState, at: float, now: float, events: list[Event]) -> Slot:
-    """The quorum, the check's status and its incident. ``at`` is the scheduled time of what led here."""
+def _judge(
+    setting: Setting, slot: Slot, check: Check, state: CheckState, at: float, now: float, cause: str, events: list[Event]
+) -> Slot:
+    """The quorum, the check's status and its incident. ``at`` is the scheduled time of what led here, ``cause`` names it."""
     expected = setting.expected(check) or tuple(state.locations)
     windows = {name: state.locations.get(name, Window(since=state.created)) for name in expected}
     verdict = agree(check.confirm.locations, windows)
     if verdict.status != state.status:
         moved = CheckStatusChanged(
-            id=f"{check.id}/{iso(at)}/{verdict.status}",
+            id=f"{check.id}/{verdict.status}/{cause}",  # not the time alone: runs of one time may move it to and fro
             at=iso(now),
             service=setting.plan.service,
             check=check.id,

@@ -169,7 +169,7 @@ def claim(one: Owed, batch: str, now: float) -> Owed:
 
 
 def held(one: Owed, now: float) -> bool:
-    """Whether the attempt that claimed the alert may still send it: later, somebody else may be telling it, or what came after it."""
+    """Whether the attempt that claimed the alert may still send it: later, others may be telling it, or what came after it."""
     return now <= one.next - SENDING
 
 

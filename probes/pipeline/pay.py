@@ -148,16 +148,22 @@ async def _send(plan: Plan, world: World, name: str, batch: Batch) -> Delivery:
     config = template.fill(dict(channel.config), {"secret": values})
     noted = f"notes/{name}/{batch.alert.group or batch.alert.key}"
     first = batch.alert.event == "opened" and batch.alert.group is None
-    note = {} if first else (await world.store.read(noted))[0] or {}
-    alert = replace(await _enriched(world, batch.alert), note=note)
+    try:
+        note = {} if first else (await world.store.read(noted))[0] or {}
+        alert = replace(await _enriched(world, batch.alert), note=note)
+    except Exception as error:  # nothing has left yet; what leaves beside it must still be entered
+        return Delivery("retry", f"the store is in trouble: {type(error).__name__}: {error}")
     if not all(held(one, world.now()) for one in batch.owed):  # an opening sent now could arrive after its own resolve
         return Delivery("retry", "the store or the secrets took so long that somebody else may be telling it by now")
     answer = await channels.send(channel.kind, config, alert, world.now(), tuple(values.values()))
     over = alert.event == "resolved" and alert.key == (alert.group or alert.key) and answer.outcome == "delivered"
-    if answer.note:
-        await change(world, noted, lambda _: answer.note)
-    elif note and (over or answer.outcome == "permanent"):  # a message that cannot be found again is not looked for again
-        await change(world, noted, lambda _: None)
+    try:
+        if answer.note:
+            await change(world, noted, lambda _: answer.note)
+        elif note and (over or answer.outcome == "permanent"):  # a message that cannot be found again is not looked for again
+            await change(world, noted, lambda _: None)
+    except Exception:  # a note makes a message prettier; losing the answer would send it again
+        log.exception("what %s said about alert %s could not be noted", name, batch.id)
     return answer
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from random import Random
+from types import SimpleNamespace
 from typing import Any, Final
 from unittest import mock
 
@@ -75,6 +76,7 @@ class Scenario:
     reshard: float | None
     removed: float | None
     acknowledged: tuple[float, ...]
+    silenced: tuple[float, float] | None
 
     def letter(self, check: str, location: str, number: int) -> str:
         """What a run sees; later episodes cover earlier ones."""
@@ -104,6 +106,7 @@ class Outcome:
     slots: dict[str, Slot] = field(default_factory=dict)
     changed: str | None = None
     removed: float | None = None
+    silenced: float | None = None
     acknowledged: dict[str, float] = field(default_factory=dict)
     defects: list[str] = field(default_factory=list)
     steps: int = 0
@@ -169,6 +172,8 @@ def scenario(seed: int, steps: int) -> Scenario:
             episodes.append(Episode(check, location, begin, min(last + begin - first, periods - 1), letter))
     loud = chance.choice((0.0, 0.004, 0.01, 0.03))
     few = {name: loud if chance.random() < 0.5 else 0.0 for name in ("before", "after", "refuse", "unsure", "slow", "stall")}
+    if chance.random() < 0.12:
+        few["stall"] = 0.05
     bus = {name: chance.choice((0.0, 0.0, 0.05, 0.25)) for name in ("lost", "late", "twice")}
     bus["lost"] = min(bus["lost"], 0.1)
     answer = chance.choice((0.0, 0.0, 0.1, 0.4))
@@ -182,6 +187,9 @@ def scenario(seed: int, steps: int) -> Scenario:
     if checks > 1 and chance.random() < 0.3:
         removed = (chance.choice(busy) + chance.uniform(0.0, 3.0)) * every
     acknowledged = tuple((chance.choice(busy) + chance.uniform(0.0, 4.0)) * every for _ in range(chance.choice((0, 0, 1, 2))))
+    silenced = None
+    if chance.random() < 0.2:
+        silenced = (max(0.0, chance.choice(busy) + chance.uniform(-3.0, 2.0)) * every, chance.uniform(2.0, 10.0) * every)
     return Scenario(
         seed=seed,
         plan=plan,
@@ -198,6 +206,7 @@ def scenario(seed: int, steps: int) -> Scenario:
         reshard=reshard,
         removed=removed,
         acknowledged=acknowledged,
+        silenced=silenced,
     )
 
 
@@ -205,8 +214,7 @@ def scenario(seed: int, steps: int) -> Scenario:
 def installed(ports: Ports) -> Iterator[None]:
     """The pipeline on our scheduler and our channels."""
     settle, pay, fill = (importlib.import_module(f"probes.pipeline.{name}") for name in ("settle", "pay", "fill"))
-    channels = mock.Mock(spec=["send"])
-    channels.send = ports.send
+    channels = SimpleNamespace(send=ports.send, CHANNELS=CHANNELS)
     with (
         mock.patch.object(settle, "asyncio", Shim),
         mock.patch.object(fill, "asyncio", Shim),
@@ -254,6 +262,8 @@ class History:
                 self.scheduler.at(START + of.reshard, lambda: self._replan(lambda: replace(self.plan, of=3 - self.plan.of)))
             if of.removed is not None and "removed" not in self.ports.skip:
                 self.scheduler.at(START + of.removed, lambda: self._replan(self._without))
+            if of.silenced is not None and "silenced" not in self.ports.skip:
+                self.scheduler.at(START + of.silenced[0], self._silence)
             for index, at in enumerate(of.acknowledged):
                 if f"acknowledged {index}" not in self.ports.skip:
                     self.scheduler.at(START + at, lambda index=index: self._acknowledge(index))
@@ -285,9 +295,12 @@ class History:
         for what, step, work in (("tick", tick, pipeline.tick), ("pay", pay, pipeline.pay)):
             for count in range(int((end - begin) / step)):
                 when = begin + count * step + (2.5 if what == "tick" else 4.0)
-                at(when, lambda what=what, count=count, work=work: self._begin(
-                    f"{what} {first}+{count}", lambda world, work=work: work(self.plan, world)
-                ))
+                at(
+                    when,
+                    lambda what=what, count=count, work=work: self._begin(
+                        f"{what} {first}+{count}", lambda world, work=work: work(self.plan, world)
+                    ),
+                )
 
     def _begin(self, label: str, work: Callable[[World], Any], ended: Callable[[BaseException | None], None] | None = None) -> None:
         if self.adopting:
@@ -391,6 +404,17 @@ class History:
 
     def _without(self) -> Plan:
         return replace(self.plan, checks={name: check for name, check in self.plan.checks.items() if name != "c1"})
+
+    def _silence(self) -> None:
+        """A person keeps everything quiet for a while."""
+        assert self.of.silenced is not None
+        lasting = self.of.silenced[1]
+
+        async def silence(world: World) -> None:
+            self.outcome.silenced = world.now() + lasting + 1.0
+            await pipeline.silence(self.plan, world, ['kind == "tcp"'], lasting, "alice", "a migration")
+
+        self._begin("silence", silence)
 
     def _acknowledge(self, index: int) -> None:
         """A person takes what is open, if anything is."""

@@ -108,7 +108,7 @@ class Truth:
         newest = max((number for number, *_ in known), default=0)
         recent = sorted(run for run in self.runs if newest - 2 * reach <= run[0] and run[2] <= now)
         proof, before = START, START  # of what surely was there: the longest possible silence
-        for number, letter, first, done in sorted(recent, key=lambda run: run[3]):
+        for number, letter, _, done in sorted(recent, key=lambda run: run[3]):
             if letter == "E":
                 continue
             if min(done, now) + self.spread - proof > self.patience or START + number * self.every - proof > self.patience:
@@ -226,9 +226,7 @@ def _messages(outcome: Outcome) -> Iterator[str]:
     for message in ports.messages:
         tries[message.channel, message.alert.id] += 1
         for subject in message.alert.subjects:
-            heard[subject.id, message.channel].append(
-                (message.at, message.alert.event, message.alert.id, message.alert.key)
-            )
+            heard[subject.id, message.channel].append((message.at, message.alert.event, message.alert.id, message.alert.key))
     spread = max(of.skews) - min(of.skews)
     troubles = sum(1 for _, name in ports.struck if not name.startswith(("bus", "settle", "probe", "tick")))
     for alert, count in ports.refused.items():
@@ -272,16 +270,29 @@ def _owed(outcome: Outcome, heard: dict[tuple[str, str], list[tuple[float, str, 
         if (kind == "Alert Suppressed" and detail["reason"] in ("flapping", "waiting for group")) or kind == "Alert Failed"
     }
     worst: dict[str, str] = {}
+    hush = outcome.silenced or 0.0
+    last: dict[str, float] = {moment.incident: moment.at for moment in ports.moments if moment.incident}
+    over = (outcome.silenced or 0.0) + 2 * of.tick + (max(of.skews) - min(of.skews)) + 300.0 * bool(ports.struck)
+    hushed = {
+        (str(detail["incident"]), str(detail["channel"]))
+        for (kind, _), detail in ports.published.items()
+        if kind == "Alert Suppressed" and detail["reason"] == "silence" and last.get(str(detail["incident"]), 0.0) < over
+    }
     for moment in ports.moments:
-        if moment.incident and (moment.severity == "critical" or moment.incident not in worst):
+        quiet = moment.at < hush  # what got better within the silence is told as it is at its end
+        if moment.incident and (moment.severity == "critical" or quiet or moment.incident not in worst):
             worst[moment.incident] = str(moment.severity)
     openings: dict[tuple[str, str], list[float]] = defaultdict(list)
     for incident, severity in worst.items():
-        channels = {"plain": ("oncall", "chat") if severity == "critical" else ("chat",), "repeat": ("oncall",)}.get(of.style, ("chat",))
+        channels = {"plain": ("oncall", "chat") if severity == "critical" else ("chat",), "repeat": ("oncall",)}.get(
+            of.style, ("chat",)
+        )
         for channel in channels:
             if (incident, channel) in heard:
                 first = heard[incident, channel][0][0]
                 openings[incident.partition("/")[0], channel].append(first)
+            elif (incident, channel) in hushed:
+                pass  # it began and ended in the silence
             elif (incident, channel) not in excused:
                 yield f"R13: {incident} ({severity}) was never told to {channel}"
             elif excused[incident, channel] == "flapping" and sum(one < incident for one in worst) < 1:
@@ -303,10 +314,12 @@ def _plainly(outcome: Outcome) -> Iterator[str]:
     for check in of.plan.checks.values():
         need, width, recover = check.confirm.need, check.confirm.of, check.confirm.recover
         margin = width + recover + 2 * REORDER
-        rows = {
-            "".join(of.letter(check.id, place, number) for number in range(of.periods)) for place in of.locations
-        }
-        if (check.id == "c1" and outcome.removed is not None) or len(rows) != 1 or len(outcome.heard) < len(of.locations) * (of.periods + 2):
+        rows = {"".join(of.letter(check.id, place, number) for number in range(of.periods)) for place in of.locations}
+        if (
+            (check.id == "c1" and outcome.removed is not None)
+            or len(rows) != 1
+            or len(outcome.heard) < len(of.locations) * (of.periods + 2)
+        ):
             continue
         (row,) = rows
         told = {
@@ -325,10 +338,16 @@ def _plainly(outcome: Outcome) -> Iterator[str]:
             yield f"R2: {check.id} failed {row.count('F')} times and people were told {sorted(told)}"
         first, last = row.find("F"), row.rfind("F")
         alone = first >= 0 and set(row[first : last + 1]) == {"F"} and not set(row) - {"P", "F"}
-        if alone and last - first + 1 >= width + REORDER and last + margin < of.periods + 9 and not slow and not outcome.scenario.poisoned:
+        if (
+            alone
+            and last - first + 1 >= width + REORDER
+            and last + margin < of.periods + 9
+            and not slow
+            and not outcome.scenario.poisoned
+        ):
             if len({incident for incident, _ in begins}) != 1:
                 yield f"R1: {check.id} was down once and had {len({one for one, _ in begins})} critical incidents"
-            elif not told and of.style != "group":
+            elif not told and of.style != "group" and of.silenced is None:
                 yield f"R1: {check.id} was down for {last - first + 1} runs and nobody was told"
 
 
@@ -360,7 +379,7 @@ def _events(outcome: Outcome) -> Iterator[str]:
 
 
 def _end(outcome: Outcome) -> Iterator[str]:
-    """R3, R10, R13, R14: after the quiet nothing is owed or untold, all is up, each run counted once, and old reports change nothing."""
+    """R3, R10, R13, R14: after the quiet nothing is owed, all is up, each run counted once, and old reports change nothing."""
     of = outcome.scenario
     if outcome.changed:
         yield f"R3: {outcome.changed}"
@@ -390,7 +409,7 @@ def _counted(outcome: Outcome, check: str, state: CheckState) -> Iterator[str]:
     of = outcome.scenario
     letters = [of.letter(check, place, number) for place, number in outcome.heard]
     counted = [sum(pair) for pair in zip(*state.summary.hours.values(), strict=False)]
-    good, bad = (counted + [0, 0])[:2]
+    good, bad = [*counted, 0, 0][:2]
     slow = sum(1 for name in outcome.ports.struck if True)
     most = (sum(letter in "PD" for letter in letters), letters.count("F"))
     if good > most[0] or bad > most[1]:
@@ -400,13 +419,15 @@ def _counted(outcome: Outcome, check: str, state: CheckState) -> Iterator[str]:
 
 
 def _gaps(outcome: Outcome) -> Iterator[str]:
-    """R8: a location that says nothing for its patience and two ticks is told as unknown, unless the clocks contradict each other."""
+    """R8: a location silent for three periods and a minute is told as unknown, unless the clocks contradict each other."""
     of = outcome.scenario
     spread = max(of.skews) - min(of.skews)
     troubled = any(not name.startswith(("bus", "settle", "probe")) for _, name in outcome.ports.struck)
     if spread > ASLEEP / 4 or troubled or of.tick > ASLEEP / 2:
         return
     for check in of.plan.checks:
+        if check == "c1" and outcome.removed is not None:
+            continue
         for place in of.locations:
             proofs = sorted(
                 (heard.done, START + number * of.every)
@@ -423,6 +444,7 @@ def _gaps(outcome: Outcome) -> Iterator[str]:
                         if kind == "Location Status Changed" and detail["check"] == check and detail["location"] == place
                     ]
                     if newest > START and not any(detail["after"] == "unknown" for detail in gone):
-                        yield f"R8: {check}@{place} was silent from {_when(outcome, newest)} to {_when(outcome, done)} and nobody was told"
+                        silent = f"silent from {_when(outcome, newest)} to {_when(outcome, done)}"
+                        yield f"R8: {check}@{place} was {silent} and nobody was told"
                         return
                 newest = max(newest, at)

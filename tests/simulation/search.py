@@ -23,7 +23,13 @@ def shrink(seed: int, steps: int, rule: str) -> tuple[int, frozenset[str]]:
     skip: frozenset[str] = frozenset()
     outcome = play(seed, steps)
     names = [f"skew {index}" for index, skew in enumerate(outcome.scenario.skews) if skew]
-    names += [f"truth: {one}" for one in outcome.scenario.episodes] + ["reshard", "removed", "acknowledged 0", "acknowledged 1"]
+    names += [f"truth: {one}" for one in outcome.scenario.episodes] + [
+        "reshard",
+        "removed",
+        "silenced",
+        "acknowledged 0",
+        "acknowledged 1",
+    ]
     names += list(dict.fromkeys(name for _, name in outcome.ports.struck))
     size = len(names)
     while size:
@@ -57,22 +63,32 @@ def _lines(outcome: Outcome, skip: frozenset[str]) -> list[str]:
         f"route `{of.style}`; tick {of.tick:g} s, pay {of.pay:g} s; "
         f"clocks {[0.0 if f'skew {index}' in skip else skew for index, skew in enumerate(of.skews)]}"
         + (f"; c1 removed at {of.removed / of.every:.2f}" if of.removed and "removed" not in skip else "")
+        + (
+            f"; silenced at {of.silenced[0] / of.every:.2f} for {of.silenced[1] / of.every:.2f}"
+            if of.silenced and "silenced" not in skip
+            else ""
+        )
         + (f"; resharded at {of.reshard / of.every:.2f}" if of.reshard and "reshard" not in skip else "")
     ]
     for check in of.plan.checks:
         for place in of.locations:
-            lines.append(f"  {check}@{place:10} " + "".join(of.letter(check, place, number) for number in range(of.periods)))
+            row = "".join(of.letter(check, place, number) for number in range(of.periods))
+            lines += [f"  {check}@{place:10} {row}"]
     told = [(at, f"fault: {name}") for at, name in outcome.ports.struck]
-    told += [
-        (one.at, f"{one.channel} hears {one.alert.event} ({one.alert.reason}) of {', '.join(s.id for s in one.alert.subjects)} by {one.root}")
-        for one in outcome.ports.messages
-    ]
+    for one in outcome.ports.messages:
+        about = ", ".join(subject.id for subject in one.alert.subjects)
+        told.append((one.at, f"{one.channel} hears {one.alert.event} ({one.alert.reason}) of {about} by {one.root}"))
     told += [(at, f"{incident} is acknowledged") for incident, at in outcome.acknowledged.items()]
     last: dict[str, object] = {}
     for moment in outcome.ports.moments:
         now = (moment.status, moment.incident, moment.severity)
         if last.get(moment.check) != now:
-            told.append((moment.at, f"{moment.check} is {moment.status}" + (f", {moment.severity} {moment.incident}" if moment.incident else "")))
+            told.append(
+                (
+                    moment.at,
+                    f"{moment.check} is {moment.status}" + (f", {moment.severity} {moment.incident}" if moment.incident else ""),
+                )
+            )
         last[moment.check] = now
     lines += [f"  {(at - START) / of.every:8.3f}  {text}" for at, text in sorted(told, key=lambda pair: pair[0])]
     return lines if len(lines) <= LONGEST else [*lines[:LONGEST], f"  ... and {len(lines) - LONGEST} more lines"]

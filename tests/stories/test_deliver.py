@@ -166,6 +166,27 @@ async def test_an_attempt_that_outlived_its_lease_tells_nobody(story: Story) -> 
     assert await told.owed() == 0
 
 
+async def test_what_one_message_could_not_read_costs_no_other_its_answer(story: Story) -> None:
+    """The store fails while one of several messages is made ready: the others are not told twice, and it is told later."""
+    names = ["a", "b", "c", "d"]
+    told = await story("\n".join(f"{name}@dublin P F" for name in names), routes=TO_CHAT, step=120.0)
+    since = told.memory.store.since
+
+    async def fails(log, *about):  # type: ignore[no-untyped-def]
+        if log == "runs/c":
+            raise ConnectionError("throttled")
+        return await since(log, *about)
+
+    told.memory.store.since = fails  # type: ignore[method-assign]
+    await told.play("\n".join(f"{name}@dublin F" for name in names))
+    told.memory.store.since = since  # type: ignore[method-assign]
+    for _ in range(4):
+        await told.wait(120.0)
+    heard = [data["incidents"][0]["check"] for _, data in told.receiver.messages]
+    assert sorted(heard) == names
+    assert await told.owed() == 0
+
+
 async def test_a_removed_check_resolves_its_incident_with_that_reason(story: Story) -> None:
     told = await story("""
         quote@dublin P F F F
