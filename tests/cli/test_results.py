@@ -61,9 +61,9 @@ response:
     server: x
 peers:
   - host: a
-    up: yes
+    up: true
   - host: b
-    up: none
+    up: null
 flags:      QR, AA"""
     results.show([found], {})
     assert [line[10:] for line in capsys.readouterr().out.splitlines()[1:]] == wanted.splitlines()

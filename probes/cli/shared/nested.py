@@ -33,7 +33,7 @@ def text(value: Any) -> str:
     if hasattr(value, "model_dump"):
         value = value.model_dump(exclude_none=True)
     if value is None or isinstance(value, bool):
-        told = {None: "none", True: "yes", False: "no"}[value]
+        told = {None: "null", True: "true", False: "false"}[value]
     elif isinstance(value, float) and not isinstance(value, Duration):
         told = f"{value:g}"
     elif isinstance(value, Mapping):
