@@ -135,8 +135,8 @@ BUGS: Final = (
     Bug(
         "a resolve may overtake",
         "probes.core.outbox:batches",
-        "(one.alert.channel, one.incident)",
-        "(one.alert.channel, one.alert.id)",
+        "heads.setdefault((one.alert.channel, one.incident), one)",
+        "heads.setdefault((one.alert.channel, one.alert.id), one)",
     ),
     Bug("a channel that is down loses the alert", "probes.core.outbox:after", '== "delivered" or', 'in ("delivered", "retry") or'),
     Bug("trouble parks as refusal does", "probes.core.outbox:parked", '(delivery.outcome == "permanent" and', "("),
