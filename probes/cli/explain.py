@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from probes.cli.shared import complete
 from probes.cli.shared.options import json_option
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("word", metavar="[CODE|FAULT|KIND]", required=False)
+@click.argument("word", metavar="[CODE|FAULT|KIND]", required=False, shell_complete=complete.words)
 @json_option
 def command(word: str | None, as_json: bool) -> None:
     """Explain a problem code (`unit`), a fault (`dns.nxdomain`) or a kind (`dns`); without one, list them all."""

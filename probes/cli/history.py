@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from probes.cli.shared import complete
 from probes.cli.shared.options import data_option, file_option, json_option, span
 
 
 @click.command()
-@click.argument("check")
+@click.argument("check", shell_complete=complete.checks)
 @click.option("--since", type=span, default="24h", show_default=True, metavar="SPAN", help="How far back, such as 30m or 7d.")
 @click.option("--limit", type=click.IntRange(1, 1_000_000), default=1000, show_default=True, help="Most results: the newest.")
 @file_option

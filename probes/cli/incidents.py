@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from probes.cli.shared import complete
 from probes.cli.shared.options import data_option, file_option, json_option, span
 
 if TYPE_CHECKING:
@@ -15,7 +16,13 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--open", "open_only", is_flag=True, help="Only those that are open.")
-@click.option("--explain", "wanted", metavar="ID", help="One incident in full, with every alert and why it was sent or held back.")
+@click.option(
+    "--explain",
+    "wanted",
+    metavar="ID",
+    shell_complete=complete.incidents,
+    help="One incident in full, with every alert and why it was sent or held back.",
+)
 @click.option("--since", type=span, default="30d", show_default=True, metavar="SPAN", help="How far back, such as 12h or 7d.")
 @file_option
 @data_option

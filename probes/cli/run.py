@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from probes.cli.shared import complete
 from probes.cli.shared.options import DEFAULT, json_option, var_option
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ FLIGHT = 50
 
 
 @click.command()
-@click.argument("words", metavar="[FILE] [CHECK]...", nargs=-1)
+@click.argument("words", metavar="[FILE] [CHECK]...", nargs=-1, shell_complete=complete.checks)
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only checks with this tag. Repeatable: any of them.")
 @click.option("--group", "groups", multiple=True, metavar="GROUP", help="Only checks of this group. Repeatable: any of them.")
 @click.option("--location", metavar="NAME", help="Look as this location: only its checks, and its name in results.")

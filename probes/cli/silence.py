@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from probes.cli.shared import complete
 from probes.cli.shared.options import by_option, data_option, file_option, json_option, person, span
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("check", required=False)
+@click.argument("check", required=False, shell_complete=complete.checks)
 @click.option(
     "--when",
     "lines",

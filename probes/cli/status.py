@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from probes.cli.shared import complete
 from probes.cli.shared.options import data_option, file_option, json_option
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("check", required=False)
+@click.argument("check", required=False, shell_complete=complete.checks)
 @file_option
 @data_option
 @json_option

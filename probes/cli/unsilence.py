@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from probes.cli.shared import complete
 from probes.cli.shared.options import by_option, data_option, file_option, json_option, person
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("silence")
+@click.argument("silence", shell_complete=complete.silences)
 @by_option
 @file_option
 @data_option
