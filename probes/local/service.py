@@ -155,7 +155,11 @@ class Service:
                     self.ready.set()
                     log.info("history is kept in %s (SQLite %s)", folder.store, sqlite3.sqlite_version)
                     log.info(
-                        "%d checks of %s run from %s; the page is %s", len(self.plan.checks), self.plan.service, self.path, self.url
+                        "%s runs from %s (checks: %d); the page is %s",
+                        self.plan.service,
+                        self.path,
+                        len(self.plan.checks),
+                        self.url,
                     )
                     await self._stopping.wait()
                     await self._end(page, tasks)
@@ -235,7 +239,7 @@ class Service:
         count = self._schedule.take()
         if count.missed:
             self._metrics.record([sample("RunsDue", count.missed, self.world.now(), location=self._location)])
-            log.warning("%d runs could not start in time: this machine is too busy for the checks it has", count.missed)
+            log.warning("this machine is too busy for the checks it has (runs that could not start in time: %d)", count.missed)
         async with self._turn:
             finished, self._finished = self._finished, []
             pairs = [(run, check, document) for _, run, check, document in finished if run.check in self.plan.checks]
@@ -308,7 +312,7 @@ class Service:
         if before is None or before.digest != self.plan.digest:
             await change(self.world, PLAN, lambda _: self.plan.document())
             await pipeline.applied(self.plan, self.world, before)
-            log.info("configuration %s took effect: %d checks", self.plan.digest, len(self.plan.checks))
+            log.info("configuration %s took effect (checks: %d)", self.plan.digest, len(self.plan.checks))
 
     def _heal(self) -> None:
         if self.rejected:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,12 @@ def _quietly(offer: Callable[[click.Context], Iterable[str]]) -> Complete:
             return []
 
     return complete
+
+
+def _run(work: Coroutine[Any, Any, list[str]]) -> list[str]:
+    import asyncio  # only here: `--help` stays fast
+
+    return asyncio.run(work)
 
 
 def _file(context: click.Context) -> Path:
@@ -45,7 +50,7 @@ def _incidents(context: click.Context) -> list[str]:
         async with store.reading(_file(context), context.params.get("data")) as (plan, world):
             return [one.id for one in await view.incidents(plan, world, open_only=context.info_name == "ack")]
 
-    return asyncio.run(read())
+    return _run(read())
 
 
 def _silences(context: click.Context) -> list[str]:
@@ -56,7 +61,7 @@ def _silences(context: click.Context) -> list[str]:
         async with store.reading(_file(context), context.params.get("data")) as (_, world):
             return [one.id for one in await pipeline.silences(world)]
 
-    return asyncio.run(read())
+    return _run(read())
 
 
 def _words(_: click.Context) -> list[str]:
