@@ -114,7 +114,8 @@ def test_the_scheduler_runs_in_the_order_of_virtual_time() -> None:
         return name
 
     async def both() -> None:
-        said.append((scheduler.now, "+".join(await Gather((worker("a", 2.0, 2.0), worker("b", 3.0)), quiet=False))))
+        names = await Gather((worker("a", 2.0, 2.0), worker("b", 3.0)), quiet=False)
+        said.append((scheduler.now, "+".join(names)))
 
     scheduler.start("root", both())
     scheduler.run(10.0)
