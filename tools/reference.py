@@ -287,8 +287,8 @@ def _metrics() -> str:
 def _faults() -> str:
     text = "# Faults\n\nWhy nothing could be observed: a closed list. `probes explain FAULT` prints an entry.\n\n"
     for family, whose in CLASSES.items():
-        rows = ((f"`{name}`", words) for name, words in fault.FAULTS.items() if name.split(".")[0] == family)
-        text += f"## {family}: {whose}\n\n" + _table(("fault", "meaning"), rows)
+        rows = ((f"`{name}`", words, fault.ADVICE[name]) for name, words in fault.FAULTS.items() if name.split(".")[0] == family)
+        text += f"## {family}: {whose}\n\n" + _table(("fault", "meaning", "what to do"), rows)
     return text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pkgutil
 import sys
 from collections.abc import Iterator, MutableMapping, Sequence
@@ -39,7 +40,18 @@ class _Verbs(MutableMapping[str, click.Command]):
         raise TypeError("a verb is a file in this folder")
 
 
+class _Enough(Exception):
+    """The reader of our output has seen enough. (click would make exit code 1 of a broken pipe.)"""
+
+
 class _Line(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise _Enough from None
+
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """The verb, or a usage error that names the one that was probably meant."""
         if args and not args[0].startswith("-") and args[0] not in self.commands:
@@ -69,8 +81,8 @@ class _Line(click.Group):
         except click.Abort:
             click.echo("stopped", err=True)
             sys.exit(130)
-        except BrokenPipeError:  # the reader of our output has seen enough
-            sys.stdout = None
+        except _Enough:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still buffered
             sys.exit(0)
         sys.exit(code if isinstance(code, int) else 0)
 

@@ -10,6 +10,9 @@ import click
 from probes.cli.shared.options import data_option, file_option, json_option
 
 if TYPE_CHECKING:
+    from probes.cli.shared.fleet import Quiet
+    from probes.core.mute import Silence
+    from probes.core.plan import Plan
     from probes.view import CheckView
 
 
@@ -26,8 +29,8 @@ def command(check: str | None, file: Path, data: Path | None, as_json: bool) -> 
 
 
 async def _show(name: str | None, file: Path, data: Path | None, *, as_json: bool) -> None:
-    from probes import view
-    from probes.cli.shared import store, terminal
+    from probes import pipeline, view
+    from probes.cli.shared import fleet, store, terminal
     from probes.core.units import iso
 
     async with store.reading(file, data) as (plan, world):
@@ -36,43 +39,35 @@ async def _show(name: str | None, file: Path, data: Path | None, *, as_json: boo
             items = await view.fleet(plan, world)
         else:
             items = [await view.check(plan, world, store.known(plan, name))]
+        silences = await pipeline.silences(world)
         if as_json:
             from probes.local.web.api import summary
 
-            listed = [summary(item) for item in items]
+            listed = [summary(item) | fleet.quiet(item, plan, silences, now).document() for item in items]
             terminal.document({"version": 1, "service": plan.service, "at": iso(now), "checks": listed})
         elif name is None:
-            _fleet(items, now)
+            _fleet(plan, items, silences, now)
         else:
-            _one(items[0], now)
+            _one(items[0], fleet.quiet(items[0], plan, silences, now), now)
 
 
-def _fleet(items: list[CheckView], now: float) -> None:
-    from probes.cli.shared import terminal
+def _fleet(plan: Plan, items: list[CheckView], silences: list[Silence], now: float) -> None:
+    import sys
 
-    rows = [
-        (
-            item.check.id,
-            terminal.coloured(item.status),
-            "-" if item.since is None else terminal.lasted(now - item.since),
-            "-" if item.availability is None else f"{item.availability:.2f} %",
-            terminal.milliseconds(item.latency_ms),
-            item.muted or ("" if item.status == "up" else item.because),
-        )
-        for item in items
-    ]
-    terminal.table(("check", "status", "for", "24 h", "p95", "because"), rows, right=("24 h", "p95"))
-    counts: dict[str, int] = {}
-    for item in items:
-        counts[item.status] = counts.get(item.status, 0) + 1
-    terminal.talk(", ".join(f"{count} {status}" for status, count in counts.items()) or "no checks")
+    from probes.cli.shared import fleet, terminal
+
+    output = terminal.console(sys.stdout)
+    for block in fleet.blocks(items, fleet.P95, output, plan, silences, now):
+        for line in block:
+            output.print(line)
+    terminal.talk(fleet.counts(items) or "no checks")
 
 
-def _one(item: CheckView, now: float) -> None:
+def _one(item: CheckView, quiet: Quiet, now: float) -> None:
     from probes.cli.shared import terminal
     from probes.core.units import iso
 
-    check = item.check
+    check, silence = item.check, quiet.silence
     rows: list[tuple[str, object]] = [
         ("check", f"{check.id} ({check.kind})"),
         ("name", check.name),
@@ -80,7 +75,9 @@ def _one(item: CheckView, now: float) -> None:
         ("status", terminal.coloured(item.status)),
         ("since", "" if item.since is None else f"{iso(item.since)}, for {terminal.lasted(now - item.since)}"),
         ("because", item.because),
-        ("muted", item.muted or ""),
+        ("acknowledged", f"by {quiet.acknowledged_by}" if quiet.acknowledged_by else ""),
+        ("silenced", f"until {iso(silence.until)} ({silence.id}) by {silence.by}: {silence.because}" if silence else ""),
+        ("maintenance", quiet.maintenance or ""),
         (
             "24 h",
             ""

@@ -5,6 +5,7 @@ import http.server
 import json
 import os
 import pty
+import re
 import select
 import signal
 import socket
@@ -102,16 +103,16 @@ def until(process: subprocess.Popen[str], text: str, seconds: float = 30) -> str
 
 
 class Terminal:
-    """A verb at a terminal of 100 x 30."""
+    """A verb at a terminal of 30 lines."""
 
-    def __init__(self, *words: str, cwd: Path, **more: str) -> None:
+    def __init__(self, *words: str, cwd: Path, columns: int = 100, **more: str) -> None:
         self.main, side = pty.openpty()
         with contextlib.suppress(ImportError, OSError):
             import fcntl
             import struct
             import termios
 
-            fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+            fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
         self.process = subprocess.Popen(
             [*PROBES, *words],
             cwd=cwd,
@@ -138,6 +139,25 @@ class Terminal:
                 self.seen += part.decode(errors="replace")
         assert text is None or text in self.seen, self.seen
         return self.seen
+
+    def lines(self) -> list[str]:
+        """The scrollback and the screen as a person sees them now; lines that the terminal wrapped are one."""
+        rows, row, column = [""], 0, 0
+        for part in re.findall(r"\x1b\[\??[\d;]*[A-Za-z]|\r|\n|[^\x1b\r\n]+", self.seen):
+            if part == "\r":
+                column = 0
+            elif part == "\n":
+                row += 1
+                rows += [""] * (row - len(rows) + 1)
+            elif part.startswith("\x1b"):
+                if part == "\x1b[2K":
+                    rows[row] = ""
+                elif part.endswith("A"):
+                    row -= int(part[2:-1] or 1)
+            else:
+                rows[row] = rows[row][:column].ljust(column) + part + rows[row][column + len(part) :]
+                column += len(part)
+        return [line.rstrip() for line in rows]
 
     def end(self, number: int = signal.SIGINT, seconds: float = 10) -> int:
         if self.process.poll() is None:

@@ -8,6 +8,7 @@ import time
 import httpx
 import pytest
 
+from probes.local.shop import STORY
 from tests.cli.command import Terminal, document, free, probes, started, until, web, write
 
 HEAD = "defaults: {every: 1s, timeout: 900ms, confirm: {runs: 1, recover: 1}}\nroutes: [{notify: [console]}]"
@@ -37,7 +38,7 @@ def test_verbs_while_it_runs(running):
     assert (fleet["good"]["status"], fleet["bad"]["status"]) == ("up", "down")
     text = probes("status", cwd=running)
     assert re.search(r"^bad +down .*status == 200 \(status was 503\)$", text.stdout, re.MULTILINE)
-    assert text.stderr == "1 up, 1 down\n"
+    assert text.stderr == "1 down, 1 up\n"
     assert "status:       down" in probes("status", "bad", cwd=running).stdout
     results = document("history", "bad", "--json", "--limit", "2", cwd=running)["results"]
     assert {result["outcome"] for result in results} == {"failed"}
@@ -54,7 +55,23 @@ def test_verbs_while_it_runs(running):
     silence = document("silence", "bad", "--for", "2h", "--because", "rolling back", "--by", "me", "--json", cwd=running)
     assert (silence["when"], silence["by"], silence["because"]) == (['check == "bad"'], "me", "rolling back")
     assert "rolling back" in document("status", "bad", "--json", cwd=running)["checks"][0]["muted"]
+    seen = document("status", "bad", "--json", cwd=running)["checks"][0]
+    assert (seen["acknowledged_by"], seen["silence"], seen["because"]) == ("sre", silence, "status == 200 (status was 503)")
+    until = f"silenced until {silence['until']} ({silence['silence']}) by me: rolling back"
+    text = probes("status", cwd=running).stdout
+    assert re.search(rf"^bad +down .*\(status was 503\)\n  acknowledged by sre; {re.escape(until)}$", text, re.MULTILINE)
+    text = probes("status", "bad", cwd=running).stdout
+    for line in ("because:      status == 200 (status was 503)", "acknowledged: by sre", f"silenced:     {until[9:]}"):
+        assert line in text.splitlines()
+    assert document("silence", "--list", "--json", cwd=running) == {"version": 1, "silences": [silence]}
+    assert re.search(
+        rf'^{silence["silence"]} .* me +check == "bad": rolling back$',
+        probes("silence", "--list", cwd=running).stdout,
+        re.MULTILINE,
+    )
     probes("unsilence", silence["silence"], cwd=running)
+    assert document("silence", "--list", "--json", cwd=running)["silences"] == []
+    assert document("status", "bad", "--json", cwd=running)["checks"][0]["silence"] is None
     assert document("status", "bad", "--json", cwd=running)["checks"][0]["muted"] is None
     made = probes("silence", 'check == "bad"', "--for", "1h30m", "--because", "x", cwd=running).stdout
     assert made.split("  ")[1] == 'check == "bad"'
@@ -67,6 +84,7 @@ def test_verbs_while_it_runs(running):
         (["silence", "--for", "2h", "--because", "x"], "either"),
         (["silence", "bad", "--because", "x"], "--for"),
         (["silence", "bad", "--for", "2h"], "--because"),
+        (["silence", "bad", "--list"], "stands alone"),
         (["unsilence", "nothing"], "no silence"),
         (["ack", "good"], "no open incident"),
         (["history", "bda"], "did you mean `bad`?"),
@@ -161,20 +179,25 @@ def _wait(true, seconds=20):
         time.sleep(0.1)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_terminal_gets_a_live_table(tmp_path, number):
+@pytest.mark.parametrize(("number", "columns"), [(signal.SIGINT, 80), (signal.SIGTERM, 120)])
+def test_a_terminal_gets_a_live_table(tmp_path, number, columns):
     with web() as url:
         write(tmp_path, checks(url), HEAD)
-        terminal = Terminal("up", "--port", "0", cwd=tmp_path)
+        terminal = Terminal("up", "--port", "0", cwd=tmp_path, columns=columns)
         try:
             terminal.read("1 down, 1 up, 1 open incident")
             terminal.read("[DOWN] bad")
             assert re.search(r"http://127\.0\.0\.1:\d+ - Ctrl-C stops", terminal.seen)
             assert terminal.end(number) == 0
+            lines = terminal.lines()
         finally:
             terminal.close()
     assert "Traceback" not in terminal.seen
     assert terminal.seen.rstrip().endswith("\x1b[?25h") or "\x1b[?25h" in terminal.seen  # the cursor is back
+    assert lines.index("[DOWN] bad") < next(n for n, line in enumerate(lines) if re.match("check +status", line))
+    assert sum(bool(re.match("check +s", line)) for line in lines) == 1
+    below = [line for line in lines if line.endswith("status == 200 (status was 503)") and "because:" not in line]
+    assert [line.split()[0] for line in below] == ["bad"]
 
 
 def test_demo_starts_its_shop_and_its_story(tmp_path):
@@ -189,6 +212,62 @@ def test_demo_starts_its_shop_and_its_story(tmp_path):
     assert "UP       quote" in told
     names = {row["check"] for row in document("status", "--json", cwd=tmp_path)["checks"]}
     assert {"quote", "buy-a-book", "nightly-invoices"} <= names
+
+
+def test_every_demo_begins_anew(tmp_path):
+    for _ in range(2):
+        with started("demo", "--port", "0", "--pace", "0.1", cwd=tmp_path) as process:
+            told = until(process, "--- the shop opens")
+            assert "DOWN" not in told
+            assert "nothing ran" not in told
+            refused = probes("demo", "--port", "0", cwd=tmp_path, code=2).stderr
+            assert "in use" in refused
+            until(process, "--- the end")
+            seen = document("history", "health", "--json", cwd=tmp_path)["results"]  # of this demo alone
+            process.send_signal(signal.SIGINT)
+            assert process.wait(10) == 0
+        assert 0 < len(seen) < 8
+    (tmp_path / "kept").mkdir()
+    with started("demo", "--port", "0", "--data", "kept", cwd=tmp_path) as process:
+        until(process, "UP       health")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+    before = document("history", "health", "--data", "kept", "--json", cwd=tmp_path)["results"]
+    with started("demo", "--port", "0", "--data", "kept", cwd=tmp_path) as process:
+        until(process, "--- the shop opens")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+    assert document("history", "health", "--data", "kept", "--json", cwd=tmp_path)["results"][: len(before)] == before
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_incidents_at_a_terminal_have_whole_ids(running, columns):
+    (incident,) = document("incidents", "--json", cwd=running)["incidents"]
+    terminal = Terminal("incidents", cwd=running, columns=columns)
+    try:
+        terminal.read()
+        lines = terminal.lines()
+    finally:
+        terminal.close()
+    row = next(n for n, line in enumerate(lines) if line.startswith(incident["id"]))
+    assert lines[row].split()[1:3] == ["critical", "open"]
+    assert "status == 200 (status was 503)" in " ".join(lines[row : row + 2])
+    assert all(len(line) <= columns for line in lines)
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_captions_stay_above_the_live_table(tmp_path, columns):
+    terminal = Terminal("demo", "--port", "0", "--pace", "0.1", cwd=tmp_path, columns=columns)
+    try:
+        terminal.read("the end: everything works")
+        assert terminal.end() == 0
+        lines = terminal.lines()
+    finally:
+        terminal.close()
+    assert [line for line in lines if line.startswith("---")] == [f"--- {scene.says}" for scene in STORY]
+    assert sum(bool(re.match(r"check +(status|stat…|because)", line)) for line in lines) == 1
+    table = lines[next(n for n, line in enumerate(lines) if re.match(r"check +status ", line)) :]
+    assert {line.split()[0] for line in table if line} >= {"quote", "buy-a-book", "nightly-invoices"}
 
 
 @pytest.mark.long

@@ -11,6 +11,8 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT: Final = "checks.yaml"
+DEMO: Final = "demo"
+"""Folder of `probes demo` in the data folder."""
 
 
 def span(text: str) -> float:
@@ -98,3 +100,12 @@ def folder(data: Path | None, file: Path) -> Path:
     from probes.local.folder import NAME
 
     return data if data is not None else file.parent / NAME
+
+
+def looked_at(data: Path | None, file: Path) -> Path:
+    """The data folder to look at: the demo's, where nothing but a demo ran."""
+    from probes.local.folder import Folder
+
+    place = folder(data, file)
+    demo = place / DEMO
+    return demo if data is None and Folder(demo).store.exists() and not Folder(place).store.exists() else place

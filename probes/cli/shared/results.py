@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from probes.cli.shared import terminal
+from probes.cli.shared import nested, terminal
 from probes.core.check import Check
 from probes.core.diagnostics import printable
 from probes.core.result import OUTCOMES, PHASES
-from probes.core.units import Duration, Size
+from probes.core.units import Duration
 
 if TYPE_CHECKING:
     from probes.core.source import Place
@@ -47,15 +47,16 @@ def show(results: Sequence[Document], checks: Mapping[str, Check], *, everything
         line.rstrip()
         output.print(line)
         if everything or result["outcome"] in {"failed", "errored", "degraded"}:
-            for label, text in _details(result, checks.get(result["check"]), everything=everything):
-                click.echo(f"          {label + ':':{LABEL}} {text}")
+            for text in _details(result, checks.get(result["check"]), everything=everything):
+                click.echo(f"          {text}")
     counts = summary(results)
     told = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count) or "nothing to run"
     terminal.talk(told)
 
 
-def _details(result: Document, check: Check | None, *, everything: bool) -> list[tuple[str, str]]:
-    rows = []
+def _details(result: Document, check: Check | None, *, everything: bool) -> list[str]:
+    """What was seen, as lines: ``label:  text``, nested evidence indented below its label."""
+    rows: list[tuple[str, Any]] = []
     if check is not None:
         rows.append(("target", _target(check)))
     if result["fault"]:
@@ -64,16 +65,46 @@ def _details(result: Document, check: Check | None, *, everything: bool) -> list
         if everything or not finding["holds"]:
             mark = "holds" if finding["holds"] else "broken"
             rows.append((finding["level"], f"{finding['assertion']}  {mark}: {finding['because']}"))
-    phases = [(name, result["phases_ms"][name]) for name in PHASES if name in result["phases_ms"]]
+    phases = _phases(result["phases_ms"])
     if phases:
-        rows.append(("phases", ", ".join(f"{name} {terminal.milliseconds(value)}" for name, value in phases)))
+        rows.append(("phases", phases))
     if result["attempt"] > 1:
         rows.append(("attempt", str(result["attempt"])))
-    for name, value in result["evidence"].items():
-        rows.append((name, _short(value)))
+    evidence = dict(result["evidence"])
+    steps = evidence.pop("steps", None) if result["kind"] == "steps" else None
+    rows += ((name, value) for name, value in evidence.items() if value not in ({}, [], ""))
     if everything:
-        rows += [(name, _short(value)) for name, value in result["facts"].items() if name not in result["evidence"]]
-    return [(printable(label), printable(text)) for label, text in rows]
+        rows += [(name, value) for name, value in result["facts"].items() if name not in result["evidence"]]
+    lines = [line for label, value in rows for line in nested.lines(label, value, LABEL)]
+    return lines if steps is None else [*lines, *_steps(steps, result)]
+
+
+def _phases(phases: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {terminal.milliseconds(phases[name])}" for name in PHASES if name in phases)
+
+
+def _steps(steps: Sequence[Document], result: Document) -> Iterator[str]:
+    """A line for each step that ran: status, time, where, and what failed; below one that failed what it saw."""
+    width = max((len(step["step"]) for step in steps), default=0)
+    yield "steps:"
+    for step in steps:
+        name = step["step"]
+        broken = [
+            f"{finding['assertion'].removeprefix(f'{name}: ')} ({finding['because']})"
+            for finding in result["findings"]
+            if not finding["holds"] and finding["assertion"].startswith(f"{name}: ")
+        ]
+        if not broken and result["fault"] and result["facts"].get("failed_step") == name:
+            broken = [str(result["because"]).removeprefix(f"{name}: ")]
+        status = "-" if step.get("status") is None else step["status"]
+        told = f"{name:{width}}  {status!s:>3}  {terminal.milliseconds(step.get('total_ms')):>8}  {step['url']}"
+        failed = f"  failed: {'; '.join(broken)}" if broken else ""
+        yield f"  {printable(told)}{printable(failed)}"
+        phases = _phases(step.get("phases_ms") or {})
+        if phases and step.get("seen"):
+            yield f"    phases: {phases}"
+        for label, value in (step.get("seen") or {}).items():
+            yield from (f"    {line}" for line in nested.lines(label, value))
 
 
 def settings(found: Mapping[str, tuple[Any, str]], check: Check) -> None:
@@ -103,24 +134,13 @@ def _setting(name: str, value: Any, check: Check) -> str:
             return f"{check.slo.percent:g}% over {Duration(check.slo.window)}" if check.slo else ""
         case "paused":
             return "yes" if check.paused else ""
-    return _short(value) if value else ""
+    return nested.text(value) if value else ""
 
 
 def _target(check: Check) -> str:
     from probes.kinds import KINDS
 
     return f"{check.kind} {KINDS[check.kind].describe(check.target)}"
-
-
-def _short(value: Any, most: int = 300) -> str:
-    if isinstance(value, float) and not isinstance(value, Duration):
-        value = f"{value:g}"
-    elif isinstance(value, (list, tuple)) and all(isinstance(one, (str, int, float)) for one in value):
-        value = ", ".join(map(str, value))
-    elif not isinstance(value, (str, Duration, Size)) and hasattr(value, "model_dump"):
-        value = ", ".join(f"{name} {_short(part)}" for name, part in value.model_dump(exclude_none=True).items())
-    text = str(value)
-    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def junit(file: Path, service: str, results: Sequence[Document], checks: Mapping[str, Check]) -> None:
@@ -133,17 +153,18 @@ def junit(file: Path, service: str, results: Sequence[Document], checks: Mapping
         case = TestCase(
             result["check"],
             f"{service}.{check.group if check is not None and check.group else 'checks'}",
-            result["total_ms"] / 1000,
+            round(result["total_ms"] / 1000, 3),
         )
         because = printable(result["because"])
         kinds: dict[str, Callable[..., Any]] = {"failed": Failure, "errored": Error, "skipped": Skipped}
         if result["outcome"] in kinds:
             case.result = [kinds[result["outcome"]](because, result["fault"] or result["outcome"])]
-        lines = [f"{label}: {text}" for label, text in _details(result, check, everything=False)]
+        lines = _details(result, check, everything=False)
         case.system_out = "\n".join([f"outcome: {result['outcome']}", *lines])
         suite.add_testcase(case)
     report = JUnitXml()
     report.add_testsuite(suite)
+    suite.time = report.time = round(suite.time, 3)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         report.write(str(file), pretty=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from probes.cli.shared.options import folder
+from probes.cli.shared.options import looked_at
 from probes.local import Refused
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ async def reading(file: Path, data: Path | None) -> AsyncIterator[tuple[Plan, Wo
     from probes.local.folder import Folder
     from probes.local.store import ReadOnly
 
-    store = ReadOnly(Folder(folder(data, file)).store)
+    store = ReadOnly(Folder(looked_at(data, file)).store)
     try:
         plan = await _plan(store, file)
         yield plan, _world(plan, store, file)
@@ -45,7 +45,7 @@ async def change(
     """Post ``given`` to ``address`` of the running service; when none runs, take the store for a moment and do ``alone``."""
     from probes.local.folder import Folder
 
-    place = Folder(folder(data, file))
+    place = Folder(looked_at(data, file))
     running = place.running()
     if running is not None:
         return await _post(f"{running.url}{address}", running.token, given)

@@ -9,9 +9,9 @@ from typing import Any, Final, TextIO
 
 import click
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from probes.cli.shared import grid
 from probes.core.diagnostics import printable
 from probes.core.units import Duration
 
@@ -47,8 +47,9 @@ def document(data: Any) -> None:
 
 
 def talk(text: str) -> None:
-    """Say something that is not data."""
-    click.echo(text, err=True)
+    """Say something that is not data. A live display takes it over and prints it above itself, so no way around ``sys.stderr``."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 def coloured(word: str, text: str | None = None) -> Text:
@@ -56,18 +57,12 @@ def coloured(word: str, text: str | None = None) -> Text:
     return Text(printable(word if text is None else text), style=COLOURS.get(word, ""))
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[str | Text]], right: Sequence[str] = ()) -> None:
-    """Print rows in columns; what came from elsewhere is made printable. Only a terminal folds, and only the last column."""
-    grid = Table(box=None, pad_edge=False, show_header=True, header_style="dim", padding=(0, 2, 0, 0))
-    for number, heading in enumerate(headings):
-        last = number == len(headings) - 1
-        grid.add_column(heading, justify="right" if heading in right else "left", no_wrap=not last, overflow="fold")
-    for row in rows:
-        grid.add_row(*(cell if isinstance(cell, Text) else Text(printable(cell)) for cell in row))
+def table(headings: Sequence[str], rows: Iterable[Sequence[str | Text]], right: Sequence[str] = (), *, cut: bool = False) -> None:
+    """Print rows in columns (see :func:`probes.cli.shared.grid.blocks`); a pipe gets one line a row, however long."""
     output = console(sys.stdout)
-    with output.capture() as captured:
-        output.print(grid)
-    sys.stdout.write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
+    for block in grid.blocks(headings, rows, output, right=right, cut=cut):
+        for line in block:
+            output.print(line)
 
 
 def rows(pairs: Iterable[tuple[str, object]]) -> None:

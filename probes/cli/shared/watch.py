@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import sys
 import time
@@ -12,20 +13,22 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from probes.cli.shared import configuration, terminal
+from probes.cli.shared import configuration, fleet, terminal
 from probes.core.diagnostics import Rejected, printable
 from probes.core.source import BYTES
 from probes.core.units import iso
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
+    from probes.core.mute import Silence
     from probes.local.service import Service
     from probes.view import CheckView
 
 REFRESH: Final = 1.0
 """Seconds between two looks at what changed."""
-RANK: Final = {"down": 0, "degraded": 1, "unknown": 2, "up": 3, "paused": 4}
+RESERVED: Final = 8
+"""Lines of the screen that rows of checks leave to the headings, the footer (folded on a narrow one) and what is printed above."""
 
 
 class _Stderr(logging.Handler):
@@ -94,22 +97,23 @@ class _Board:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._views: dict[str, CheckView] = {}
+        self._silences: list[Silence] = []
 
     async def show(self) -> None:
         """Show until cancelled."""
-        from probes import view
+        from probes import pipeline, view
 
         service = self._service
         self._views = {item.check.id: item for item in await view.fleet(service.plan, service.world)}
+        self._silences = await pipeline.silences(service.world)
         if not sys.stderr.isatty():
             await self._follow(None)
             return
         from rich.live import Live
 
-        with Live(
-            console=terminal.console(sys.stderr, soft_wrap=False), auto_refresh=False, transient=False, vertical_overflow="crop"
-        ) as live:
-            live.update(self._table(), refresh=True)
+        output = terminal.console(sys.stderr, soft_wrap=False)
+        with Live(console=output, auto_refresh=False, transient=False, vertical_overflow="crop") as live:
+            live.update(self._table(output), refresh=True)
             await self._follow(live)
 
     async def _follow(self, live: Any) -> None:
@@ -124,7 +128,7 @@ class _Board:
                 begun = time.perf_counter()
                 await self._renew(names, quiet=live is not None)
                 if live is not None:
-                    live.update(self._table(), refresh=True)
+                    live.update(self._table(live.console), refresh=True)
                 pause = max(REFRESH, 10 * (time.perf_counter() - begun))  # looking may not crowd out the probing
 
     async def _listen(self, waiting: set[str]) -> None:
@@ -132,7 +136,7 @@ class _Board:
             waiting.add(name)
 
     async def _renew(self, names: set[str], *, quiet: bool) -> None:
-        from probes import view
+        from probes import pipeline, view
 
         service = self._service
         if "plan" in names or "incidents" in names:
@@ -150,40 +154,25 @@ class _Board:
                     because = f": {item.because}" if item.because and item.status != "up" else ""
                     terminal.talk(f"{iso(float(int(time.time())))[11:]} {item.status.upper():8} {name}{printable(because)}")
         self._views = fresh
+        self._silences = await pipeline.silences(service.world)
 
-    def _table(self) -> RenderableType:
+    def _table(self, output: Console) -> RenderableType:
         from rich.console import Group
-        from rich.table import Table
         from rich.text import Text
 
         service = self._service
-        items = sorted(self._views.values(), key=lambda item: (RANK.get(item.status, 2), item.check.id))
-        room = max(3, terminal.console(sys.stderr).height - 6)
-        grid = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-        for heading in ("check", "status", "for", "latency", "24 h", "because"):
-            grid.add_column(
-                heading, no_wrap=True, overflow="ellipsis", justify="right" if heading in {"latency", "24 h"} else "left"
-            )
         now = service.world.now()
-        for item in items[:room]:
-            latest = next((value for value in reversed(item.spark) if value is not None), None)
-            grid.add_row(
-                Text(item.check.id),
-                terminal.coloured(item.status),
-                Text("-" if item.since is None else terminal.lasted(now - item.since)),
-                Text(terminal.milliseconds(latest)),
-                Text("-" if item.availability is None else f"{item.availability:.2f} %"),
-                Text(printable(item.muted or ("" if item.status == "up" else item.because))),
-            )
-        counts: dict[str, int] = {}
-        for item in items:
-            counts[item.status] = counts.get(item.status, 0) + 1
+        items = sorted(self._views.values(), key=lambda item: (fleet.RANK.get(item.status, 2), item.check.id))
+        headings, *rows = fleet.blocks(items, fleet.LATEST, output, service.plan, self._silences, now)
+        room = max(3, output.height - RESERVED)
+        height = list(itertools.accumulate(map(len, rows)))
+        number = sum(lines <= room for lines in height)
+        shown = [line for row in rows[:number] for line in row]
         incidents = sum(item.incident is not None for item in items)
-        told = [f"{count} {status}" for status, count in sorted(counts.items(), key=lambda pair: RANK.get(pair[0], 2))]
-        told.append(terminal.plural(incidents, "open incident"))
-        if len(items) > room:
-            told.append(f"{len(items) - room} more on the page")
-        lines: list[RenderableType] = [Text(""), grid, Text(f"{', '.join(told)} - {service.url} - Ctrl-C stops", style="dim")]
+        told = [fleet.counts(items), terminal.plural(incidents, "open incident")]
+        if number < len(items):
+            told.append(f"{len(items) - number} more on the page")
+        lines = [Text(""), *headings, *shown, Text(f"{', '.join(told)} - {service.url} - Ctrl-C stops", style="dim")]
         if service.rejected:
             lines.append(Text(f"{printable(str(service.path))} is refused; the last good one goes on", style="bold red"))
         return Group(*lines)
