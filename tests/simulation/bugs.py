@@ -141,7 +141,12 @@ BUGS: Final = (
     Bug("a channel that is down loses the alert", "probes.core.outbox:after", '== "delivered" or', 'in ("delivered", "retry") or'),
     Bug("trouble parks as refusal does", "probes.core.outbox:parked", '(delivery.outcome == "permanent" and', "("),
     Bug("a refusal is tried for ever", "probes.core.outbox:parked", "one.attempts >= TRIES", "one.attempts >= 10**9"),
-    Bug("what is owed is lost when checks are dealt out anew", f"{SETTLE}:adopt", "if mine or owed or events:", "if mine:"),
+    Bug(
+        "what is owed is lost when checks are dealt out anew",
+        f"{SETTLE}:adopt",
+        "owed = tuple(one for one in old.owed if slot_of(one.alert.subjects[0].check, plan.of) == number)",
+        "owed = ()",
+    ),
     Bug(
         "the old slot goes first",
         f"{SETTLE}:adopt",

@@ -168,11 +168,16 @@ def _statuses(outcome: Outcome) -> Iterator[str]:
     of = outcome.scenario
     truths = {(check, place): Truth(outcome, check, place) for check in of.plan.checks for place in of.locations}
     before: dict[str, object] = {}
+    open_: dict[str, str | None] = {}
     for moment in outcome.ports.moments:
         check = moment.check
         now = (moment.status, moment.incident, moment.severity, moment.places)
         if before.get(check) == now or moment.status == GONE:
             continue
+        last = open_.get(check)
+        open_[check] = moment.incident
+        if moment.status == "unknown" and last is not None and moment.incident is None:
+            yield f"R4: {last} ended at {_when(outcome, moment.at)} because nobody could see any more"
         before[check] = now
         brackets = [truths[check, place].may(moment.at) for place in of.locations]
         for place, bracket in zip(of.locations, brackets, strict=True):
