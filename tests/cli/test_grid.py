@@ -56,7 +56,7 @@ def test_what_does_not_fit_beside_the_id_is_below():
     assert lines(40, rows, ("incident", "severity", "status", "acknowledged", "because")) == [
         "incident                        severity",
         f"{identity}  critical",
-        "  open",
+        "  status open",
         "  status was 503",
     ]
 

@@ -60,7 +60,8 @@ def blocks(
             made = [line([*row[: count - 1], first]), *(Text(" " * indent).append_text(part) for part in more)]
         else:
             made = [line(row[:beside])]
-            told = Text("  ").join(part for part in row[beside : count - 1] if part)
+            named = zip(headings[beside : count - 1], row[beside : count - 1], strict=True)
+            told = Text("  ").join(Text(f"{heading} ", style="dim").append_text(part) for heading, part in named if part)
             below = [*fitted(told, INDENT, cut=False), *fitted(last, INDENT)]
             made += [Text(" " * INDENT).append_text(part) for part in below if part]
         for note in row[count:]:
