@@ -48,6 +48,10 @@ async def tidy() -> AsyncIterator[None]:
     assert asyncio.all_tasks() - before == set()
 
 
+STALL = 0.5
+"""Seconds of computing that tests let the loop's thread take at once: the promise is 0.25 s, on a core of one's own."""
+
+
 class Ticks:
     """The longest that the loop's thread computed without coming round; what else the machine did meanwhile does not count."""
 

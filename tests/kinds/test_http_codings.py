@@ -13,7 +13,7 @@ import pytest
 
 from probes.kinds.wire import content
 from probes.kinds.wire.failure import Failed
-from tests.kinds.looking import Ticks, see, url
+from tests.kinds.looking import STALL, Ticks, see, url
 from tests.servers.raw import Raw, answer, response
 
 if sys.version_info >= (3, 14):
@@ -81,7 +81,7 @@ async def test_what_is_damaged_or_a_bomb_is_a_fault_and_holds_nobody(name: str, 
         ticking.cancel()
     assert seen.fault is not None
     assert seen.fault.kind == kind
-    assert ticks.longest < 0.25
+    assert ticks.longest < STALL
 
 
 @pytest.mark.parametrize("cut", [65535, 65536, 65537, 65538, 65539])

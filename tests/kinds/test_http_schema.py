@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from probes.core.result import Observation
 from probes.kinds import KINDS
 from probes.kinds.http import Target
-from tests.kinds.looking import HOST, Ticks, see, url
+from tests.kinds.looking import HOST, STALL, Ticks, see, url
 from tests.servers.raw import Raw, answer, response, server_context
 
 ORDER = {
@@ -114,9 +114,9 @@ for _ in range(60):
     [
         (["a" * 50_000 + "!"] * 3, {"items": {"pattern": "^(a+)+$"}}, None),
         ([{"a" * 30 + "!": 1}], {"items": {"patternProperties": {"^(a+)+$": {}}, "additionalProperties": False}}, None),
-        (list(range(100_000)), {"uniqueItems": True, "items": {"type": "integer", "minimum": 0}}, None),
-        ({str(n): n for n in range(50_000)}, {"additionalProperties": {"type": "integer"}}, None),
-        ([[0, [n]] for n in range(40_000)], {"items": {"anyOf": [*[{"items": {"type": "string"}}] * 40, True]}}, "body.too_large"),
+        (list(range(20_000)), {"uniqueItems": True, "items": {"type": "integer", "minimum": 0}}, None),
+        ({str(n): n for n in range(20_000)}, {"additionalProperties": {"type": "integer"}}, None),
+        ([[0, [n]] for n in range(20_000)], {"items": {"anyOf": [*[{"items": {"type": "string"}}] * 160, True]}}, "body.too_large"),
         (DEEP, EXPONENTIAL, "body.too_large"),
         ([1], {"$ref": "#"}, "body.too_large"),
         ([1], {"items": {"$ref": "#/$defs/none"}}, "probe.internal"),
@@ -132,7 +132,7 @@ async def test_checking_is_bounded_and_holds_nobody(body: Any, schema: Any, faul
     ticking.cancel()
     assert (seen.fault.kind if seen.fault else None) == fault, seen.fault
     assert time.monotonic() - started < 11
-    assert ticks.longest < 0.25
+    assert ticks.longest < STALL
 
 
 @pytest.mark.parametrize(
